@@ -1,0 +1,49 @@
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "core/tensor/backend.hpp"
+
+namespace diffuse {
+
+/// Forwards everything to another backend; base of the decorators.
+class ForwardingBackend : public Backend {
+ public:
+  explicit ForwardingBackend(Backend& inner) : inner_(inner) {}
+  [[nodiscard]] std::string name() const override { return inner_.name(); }
+  [[nodiscard]] std::string numerics() const override { return inner_.numerics(); }
+  [[nodiscard]] std::string refuses(DType dtype) const override { return inner_.refuses(dtype); }
+  [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes) override {
+    return inner_.allocate(bytes);
+  }
+  void write(std::span<const std::byte> host, const Tensor& to) override { inner_.write(host, to); }
+  void read(const Tensor& from, std::span<std::byte> host) override { inner_.read(from, host); }
+  [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override {
+    return inner_.prepare(parts, use);
+  }
+  void execute(const Op& op) override { inner_.execute(op); }
+
+ private:
+  Backend& inner_;
+};
+
+/// Adds up time, floating-point operations and calls of every op and shape (`--profile`).
+class TracingBackend final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+
+  struct Line {
+    std::int64_t calls = 0;
+    double seconds = 0;
+    OpCost cost;  ///< of all calls together
+  };
+  void execute(const Op& op) override;
+  /// Key: op name and the shapes of its first operand and its output.
+  [[nodiscard]] const std::map<std::string, Line>& lines() const { return lines_; }
+
+ private:
+  std::map<std::string, Line> lines_;
+};
+
+}  // namespace diffuse
