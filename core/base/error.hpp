@@ -8,19 +8,19 @@ namespace diffuse {
 /// Exit codes of the program. A code that is not in this list means failure.
 /// 1 and everything above 125 belong to launchers, shells and the kernel.
 enum class ExitCode : int {
-  ok = 0,              ///< every job has a whole picture
-  usage = 2,           ///< flags or configuration file
-  some_failed = 3,     ///< finished, but some jobs failed
-  bad_list = 10,       ///< prompt list
-  bad_model = 11,      ///< model folder or checkpoint
-  bad_output = 12,     ///< output folder cannot be used
-  busy_output = 13,    ///< output folder belongs to another run, or one is at work in it
-  no_device = 14,      ///< no usable device on at least one rank
-  launcher = 15,       ///< the launcher and the MPI library do not match
-  storage = 20,        ///< storage failed while running; the same command continues
-  device_lost = 21,    ///< device lost while running; the same command continues
-  bug = 70,            ///< internal error
-  stopped = 75,        ///< stopped on request; the same command continues
+  ok = 0,            ///< every job has a whole picture
+  usage = 2,         ///< flags or configuration file
+  some_failed = 3,   ///< finished, but some jobs failed
+  bad_list = 10,     ///< prompt list
+  bad_model = 11,    ///< model folder or checkpoint
+  bad_output = 12,   ///< output folder cannot be used
+  busy_output = 13,  ///< output folder belongs to another run, or one is at work in it
+  no_device = 14,    ///< no usable device on at least one rank
+  launcher = 15,     ///< the launcher and the MPI library do not match
+  storage = 20,      ///< storage failed while running; the same command continues
+  device_lost = 21,  ///< device lost while running; the same command continues
+  bug = 70,          ///< internal error
+  stopped = 75,      ///< stopped on request; the same command continues
 };
 
 /// Base of all errors of the program: a one-line message (problem, why it matters, what to do)
