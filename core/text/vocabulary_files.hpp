@@ -1,0 +1,30 @@
+#pragma once
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "core/text/byte_pair_encoder.hpp"
+
+namespace diffuse {
+
+/// Longest configuration file and longest vocabulary file that are read, in bytes.
+inline constexpr std::size_t kMaxConfigBytes = std::size_t{16} << 20;
+inline constexpr std::size_t kMaxVocabularyBytes = std::size_t{64} << 20;
+
+/// Throws InputError(bad_model): the problem with `file`, why it matters and what to do.
+[[noreturn]] void refuse_tokenizer(const std::filesystem::path& file, const std::string& problem);
+
+struct VocabularyFiles {
+  Vocabulary vocabulary;
+  Merges merges;
+  std::filesystem::path vocabulary_file;
+  std::filesystem::path merges_file;
+  nlohmann::json tokenizer;  ///< `tokenizer.json` without its vocabulary and merges, or null
+};
+
+/// Vocabulary and merges of `folder`: from `tokenizer.json`, or else `vocab.json` and `merges.txt`.
+/// Ids are 0 to 2^20 - 1 and unique; gaps are allowed. Throws InputError(bad_model).
+VocabularyFiles read_vocabulary_files(const std::filesystem::path& folder);
+
+}  // namespace diffuse
