@@ -1,0 +1,171 @@
+"""Stage 3: the UNet, with the text encoder going on beside it, on prepared latents.
+
+    python train_unet.py WORK [--preset cpu128] [--set name=value ...] [--until HH:MM]
+
+v-prediction with zero terminal SNR; more weight on the noisy steps, where a caption decides what is drawn; captions
+dropped now and then for guidance; a running mean of the weights is what ships. The learning rate falls over the last
+third of the time, whether that is given in minutes (unet_minutes) or as a time of day in UTC (--until). Resumes from
+WORK/unet.pt, which is replaced every two minutes; losses in WORK/unet.csv.
+"""
+
+import argparse
+import copy
+import datetime
+import os
+import random
+import time
+
+import numpy as np
+import torch
+from transformers import CLIPTokenizer
+
+import captions
+import config as settings
+import networks
+import train_text
+import world
+
+WORDINGS = 4
+
+
+def prepare_pool(config, work):
+    """Latents (mean of the posterior, unscaled) and token numbers of the training pictures; kept in WORK/pool.npz."""
+    path = f"{work}/pool.npz"
+    if os.path.exists(path):
+        data = np.load(path)
+        return data["latents"], data["tokens"], float(data["scale"])
+    vae = networks.make_vae(config).to(config.device).eval()
+    vae.load_state_dict(torch.load(f"{work}/vae.pt", map_location=config.device, weights_only=False)["vae"])
+    tokenizer = CLIPTokenizer.from_pretrained(f"{work}/tokenizer")
+    rng = random.Random(config.seed + 1)
+    latents, tokens, scenes = [], [], []
+    for start in range(0, config.pool, 32):
+        scenes = [world.sample_scene(rng) for _ in range(32)]
+        x = torch.from_numpy(np.stack([world.paint(s, config.picture) for s in scenes])).permute(0, 3, 1, 2)
+        with torch.no_grad(), torch.autocast(config.device, torch.bfloat16):
+            z = vae.encode(x.to(config.device).float() / 127.5 - 1).latent_dist.mean
+        latents.append(z.float().cpu().numpy().astype(np.float16))
+        texts = [captions.caption(s, rng) for s in scenes for _ in range(WORDINGS)]
+        rows = train_text.tokenise(tokenizer, texts, config.text_length).numpy().astype(np.int16)
+        tokens.append(rows.reshape(32, WORDINGS, config.text_length))
+    latents, tokens = np.concatenate(latents), np.concatenate(tokens)
+    scale = 1 / float(latents[:2048].astype(np.float32).std())
+    np.savez(path + ".part.npz", latents=latents, tokens=tokens, scale=scale)
+    os.replace(path + ".part.npz", path)
+    return latents, tokens, scale
+
+
+class Trainer:
+    """The two networks, their optimiser and their running means."""
+
+    def __init__(self, config, work, scale=1.0):
+        self.config, self.work, self.scale = config, work, scale
+        torch.manual_seed(config.seed)
+        self.tokenizer = CLIPTokenizer.from_pretrained(f"{work}/tokenizer")
+        ends = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
+        self.text = networks.make_text(config, len(self.tokenizer), *ends).to(config.device)
+        self.unet = networks.make_unet(config).to(config.device)
+        self.text.load_state_dict(torch.load(f"{work}/text.pt", map_location=config.device, weights_only=False)["text"])
+        tables = [m.weight for m in self.text.modules() if isinstance(m, torch.nn.Embedding)]
+        groups = [
+            {"params": list(self.unet.parameters())},
+            {"params": list(self.text.parameters()), "scale": config.unet_text_lr / config.unet_lr},
+        ]
+        plain = tables + [self.unet.conv_in.weight, self.unet.conv_out.weight]
+        self.optimiser = networks.Optimiser(groups, config.unet_lr, plain)
+        self.networks = torch.nn.ModuleDict({"unet": self.unet, "text": self.text})
+        self.mean = copy.deepcopy(self.networks).requires_grad_(False)
+        self.state = {"step": 0, "spent": 0.0}
+        saved = networks.load_if_there(f"{work}/unet.pt", config.device)
+        if saved:
+            self.networks.load_state_dict(saved["networks"])
+            self.mean.load_state_dict(saved["mean"])
+            self.optimiser.load_state_dict(saved["optimiser"])
+            self.state = saved["state"]
+        self.alpha = networks.make_scheduler().alphas_cumprod.to(config.device)
+        self.empty = train_text.tokenise(self.tokenizer, [""], config.text_length)[0].to(config.device)
+
+    def save(self):
+        """Replaces the checkpoint."""
+        data = {"networks": self.networks.state_dict(), "mean": self.mean.state_dict(), "state": self.state}
+        data.update(optimiser=self.optimiser.state_dict(), scale=self.scale)
+        networks.save_atomic(data, f"{self.work}/unet.pt")
+
+    def step(self, x0, tokens, rate):
+        """One update; gives the loss."""
+        n = x0.shape[0]
+        tokens = torch.where(torch.rand(n, 1, device=x0.device) < self.config.caption_drop, self.empty, tokens)
+        t = (999.99 * (1 - torch.rand(n, device=x0.device) ** 1.5)).long()
+        a = self.alpha[t].view(n, 1, 1, 1)
+        noise = torch.randn_like(x0)
+        noisy, target = a.sqrt() * x0 + (1 - a).sqrt() * noise, a.sqrt() * noise - (1 - a).sqrt() * x0
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast(self.config.device, torch.bfloat16):
+            words = self.text(tokens).last_hidden_state
+            v = self.unet(noisy, t, encoder_hidden_states=words).sample
+        loss = (v.float() - target).square().mean()
+        self.optimiser.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.networks.parameters(), 1.0)
+        self.optimiser.step()
+        self.state["step"] += 1
+        decay = min(self.config.ema, self.state["step"] / (self.state["step"] + 20))
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.mean.parameters()), list(self.networks.parameters()), 1 - decay)
+        return loss.detach()
+
+
+def train(config, work, until=None):
+    """Runs the stage to its end, or goes on where a killed run stopped."""
+    latents, tokens, scale = prepare_pool(config, work)
+    trainer = Trainer(config, work, scale)
+    state = trainer.state
+    log = open(f"{work}/unet.csv", "a", buffering=1)
+    began = last_save = time.time()
+    state.setdefault("first", began)
+    budget = config.unet_minutes * 60
+    rows = np.random.default_rng(config.seed + state["step"])
+    losses, spent = [], state["spent"]
+    while True:
+        now = time.time()
+        state["spent"] = spent + now - began
+        done = (now - state["first"]) / (until - state["first"]) if until else state["spent"] / budget
+        if done >= 1:
+            break
+        rate = config.unet_lr * min(1, (state["step"] + 1) / 100) * min(1.0, (1 - done) / 0.35)
+        pick = rows.integers(0, len(latents), config.unet_batch)
+        x0 = torch.from_numpy(latents[pick].astype(np.float32) * scale).to(config.device)
+        chosen = tokens[pick, rows.integers(0, WORDINGS, config.unet_batch)].astype(np.int64)
+        losses.append(trainer.step(x0, torch.from_numpy(chosen).to(config.device), rate))
+        if state["step"] % 50 == 0:
+            samples = state["step"] * config.unet_batch
+            print(f"{state['step']},{samples},{state['spent']:.0f},{float(torch.stack(losses).mean()):.5f},{rate:.6f}", file=log)
+            losses = []
+        if now - last_save > 120:
+            trainer.save()
+            last_save = now
+    trainer.save()
+
+
+def seconds_until(text):
+    """A time of day in UTC, as a time stamp (today's)."""
+    hour, minute = map(int, text.split(":"))
+    now = datetime.datetime.now(datetime.timezone.utc)
+    return now.replace(hour=hour, minute=minute, second=0, microsecond=0).timestamp()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("work")
+    parser.add_argument("--preset", default="cpu128")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--until")
+    arguments = parser.parse_args()
+    config = settings.load(arguments.preset, arguments.set)
+    torch.set_num_threads(config.threads)
+    train(config, arguments.work, seconds_until(arguments.until) if arguments.until else None)
+
+
+if __name__ == "__main__":
+    main()
