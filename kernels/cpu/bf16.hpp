@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+
+namespace diffuse::cpu {
+
+/// A bfloat16 in memory: the upper half of a float.
+struct Bf16 {
+  std::uint16_t bits;
+};
+
+// `static`, and no std::bit_cast: sources of several instruction sets include this, and a shared
+// inline function could be linked in from the wrong one.
+
+static inline float to_float(float value) { return value; }
+static inline float to_float(Bf16 value) {
+  return __builtin_bit_cast(float, static_cast<std::uint32_t>(value.bits) << 16);
+}
+
+/// Nearest, ties to even; NaN stays NaN.
+[[maybe_unused]] static inline Bf16 to_bf16(float value) {
+  const auto bits = __builtin_bit_cast(std::uint32_t, value);
+  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return {static_cast<std::uint16_t>((bits >> 16) | 0x40U)};
+  return {static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16)};
+}
+
+}  // namespace diffuse::cpu

@@ -1,0 +1,99 @@
+#pragma once
+
+// exp, erf and the activations on vectors. Included once per instruction set, after its vector
+// header; everything lives in the namespace of that instruction set.
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+/// 2^x for x <= 127, relative error below 1.5e-7; 0 below -126.
+inline Vec exp2_vec(Vec x) {
+  const Vec clamped = max(set1(-126.0F), x);  // this order keeps NaN
+  const Vec n = round_even(clamped);
+  const Vec f = sub(clamped, n);
+  Vec p = set1(1.546145160e-4F);
+  p = fma(p, f, set1(1.339087213e-3F));
+  p = fma(p, f, set1(9.618056660e-3F));
+  p = fma(p, f, set1(5.550357095e-2F));
+  p = fma(p, f, set1(2.402265092e-1F));
+  p = fma(p, f, set1(6.931471880e-1F));
+  p = fma(p, f, set1(1.0F));
+  return select_greater(set1(-126.0F), x, zero(), scale_by_power(p, n));
+}
+
+/// e^x for |x| <= 87, relative error about 1e-7 (Cephes expf); clamped outside.
+inline Vec exp_vec(Vec x) {
+  const Vec clamped = min(set1(87.0F), max(set1(-87.0F), x));
+  const Vec n = round_even(mul(clamped, set1(1.44269504088896341F)));
+  Vec r = fma(n, set1(-0.693359375F), clamped);  // the high part of ln 2 has few bits: exact
+  r = fma(n, set1(2.12194440e-4F), r);
+  Vec p = set1(1.9875691500e-4F);
+  p = fma(p, r, set1(1.3981999507e-3F));
+  p = fma(p, r, set1(8.3334519073e-3F));
+  p = fma(p, r, set1(4.1665795894e-2F));
+  p = fma(p, r, set1(1.6666665459e-1F));
+  p = fma(p, r, set1(5.0000001201e-1F));
+  p = add(fma(mul(p, r), r, r), set1(1.0F));
+  return scale_by_power(p, n);
+}
+
+/// erf(x) within about one unit in the last place: a polynomial in x^2 near 0, else
+/// 1 - exp(polynomial). Coefficients: N. Juffa, public domain (stackoverflow.com/a/35148199).
+inline Vec erf_vec(Vec x) {
+  const Vec t = abs(x);
+  const Vec s = mul(x, x);
+  const Vec capped = min(t, set1(4.0F));  // erf(4) rounds to 1
+  const Vec capped_square = mul(capped, capped);
+  Vec far = fma(set1(-1.72853470e-5F), capped, set1(3.83197126e-4F));
+  const Vec u = fma(set1(-3.88396438e-3F), capped, set1(2.42546219e-2F));
+  far = fma(far, capped_square, u);
+  far = fma(far, capped, set1(-1.06777877e-1F));
+  far = fma(far, capped, set1(-6.34846687e-1F));
+  far = fma(far, capped, set1(-1.28717512e-1F));
+  far = fma(far, capped, sub(zero(), capped));
+  far = copysign(sub(set1(1.0F), exp_vec(far)), x);
+  Vec near = set1(-5.96761703e-4F);
+  near = fma(near, s, set1(4.99119423e-3F));
+  near = fma(near, s, set1(-2.67681349e-2F));
+  near = fma(near, s, set1(1.12819925e-1F));
+  near = fma(near, s, set1(-3.76125336e-1F));
+  near = fma(near, s, set1(1.28379166e-1F));
+  near = fma(near, x, x);
+  return select_greater(t, set1(0.927734375F), far, near);
+}
+
+/// x / (1 + exp(-a x)).
+inline Vec swish_vec(Vec x, float a) { return div(x, add(set1(1.0F), exp_vec(mul(x, set1(-a))))); }
+inline Vec gelu_vec(Vec x) {
+  const Vec half = mul(x, set1(0.5F));
+  return fma(half, erf_vec(mul(x, set1(0.70710678118654752F))), half);
+}
+
+struct IdentityFn {
+  static Vec apply(Vec x) { return x; }
+};
+struct SiluFn {
+  static Vec apply(Vec x) { return swish_vec(x, 1.0F); }
+};
+struct GeluFn {
+  static Vec apply(Vec x) { return gelu_vec(x); }
+};
+struct QuickGeluFn {
+  static Vec apply(Vec x) { return swish_vec(x, 1.702F); }
+};
+
+/// Calls run.template operator()<Fn>() for the function asked for.
+template <class Run>
+void with_function(Function function, const Run& run) {
+  switch (function) {
+    case Function::identity:
+      return run(IdentityFn{});
+    case Function::silu:
+      return run(SiluFn{});
+    case Function::gelu:
+      return run(GeluFn{});
+    case Function::quick_gelu:
+      return run(QuickGeluFn{});
+  }
+}
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

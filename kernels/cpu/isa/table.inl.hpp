@@ -1,0 +1,31 @@
+#pragma once
+
+// The table of one instruction set. No standard library templates in here or above: their inline
+// code, compiled with this instruction set, could replace that of the rest of the program.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/kernels.hpp"
+// In this order: each uses the one before.
+#include "kernels/cpu/isa/math.inl.hpp"
+// clang-format off
+#include "kernels/cpu/isa/norms.inl.hpp"
+#include "kernels/cpu/isa/attention.inl.hpp"
+// clang-format on
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+template <class T, class P>
+constexpr TypedKernels typed_kernels() {
+  return {group_moments<T>,
+          group_apply<T>,
+          layer_norm<T>,
+          geglu<T>,
+          activation<T>,
+          attention_kernels<T, P>(),
+          attention_kernels<T, F32Products>()};
+}
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstring>
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+// Eight floats of AVX2 with fused multiply-add.
+using Vec = __m256;
+constexpr int kLanes = 8;
+
+// Register blocks of the attention kernels: query rows, vectors of keys, vectors of values.
+constexpr int kRows = 6;
+constexpr int kKeyVecs = 2;
+constexpr int kValueVecs = 2;
+
+inline Vec zero() { return _mm256_setzero_ps(); }
+inline Vec set1(float a) { return _mm256_set1_ps(a); }
+inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
+inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a); }
+inline Vec load_n(const float* p, int n) {
+  float tmp[kLanes] = {};
+  std::memcpy(tmp, p, static_cast<unsigned>(n) * sizeof(float));
+  return load(tmp);
+}
+inline void store_n(float* p, Vec a, int n) {
+  float tmp[kLanes];
+  store(tmp, a);
+  std::memcpy(p, tmp, static_cast<unsigned>(n) * sizeof(float));
+}
+inline Vec add(Vec a, Vec b) { return _mm256_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm256_sub_ps(a, b); }
+inline Vec mul(Vec a, Vec b) { return _mm256_mul_ps(a, b); }
+inline Vec div(Vec a, Vec b) { return _mm256_div_ps(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+inline Vec max(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+inline Vec min(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+inline Vec round_even(Vec a) {
+  return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline Vec abs(Vec a) { return _mm256_andnot_ps(set1(-0.0F), a); }
+inline Vec copysign(Vec magnitude, Vec sign) {
+  return _mm256_or_ps(_mm256_andnot_ps(set1(-0.0F), magnitude), _mm256_and_ps(set1(-0.0F), sign));
+}
+/// a > b ? yes : no, lane by lane.
+inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
+  return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
+}
+/// x * 2^n for integral n in [-126, 127].
+inline Vec scale_by_power(Vec x, Vec n) {
+  const __m256i bits =
+      _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
+  return mul(x, _mm256_castsi256_ps(bits));
+}
+inline float reduce_add(Vec a) {
+  __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(b, _mm_shuffle_ps(b, b, 1)));
+}
+inline float reduce_max(Vec a) {
+  __m128 b = _mm_max_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+  b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(b, _mm_shuffle_ps(b, b, 1)));
+}
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <immintrin.h>
+
+#include "kernels/cpu/bf16.hpp"
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+// Sixteen floats of AVX-512.
+using Vec = __m512;
+constexpr int kLanes = 16;
+
+// Register blocks of the attention kernels: query rows, vectors of keys, vectors of values.
+constexpr int kRows = 6;
+constexpr int kKeyVecs = 4;
+constexpr int kValueVecs = 4;
+
+inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
+
+inline Vec zero() { return _mm512_setzero_ps(); }
+inline Vec set1(float a) { return _mm512_set1_ps(a); }
+inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, Vec a) { _mm512_storeu_ps(p, a); }
+inline Vec load_n(const float* p, int n) { return _mm512_maskz_loadu_ps(first_lanes(n), p); }
+inline void store_n(float* p, Vec a, int n) { _mm512_mask_storeu_ps(p, first_lanes(n), a); }
+inline Vec add(Vec a, Vec b) { return _mm512_add_ps(a, b); }
+inline Vec sub(Vec a, Vec b) { return _mm512_sub_ps(a, b); }
+inline Vec mul(Vec a, Vec b) { return _mm512_mul_ps(a, b); }
+inline Vec div(Vec a, Vec b) { return _mm512_div_ps(a, b); }
+inline Vec fma(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+inline Vec max(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+inline Vec min(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+inline Vec round_even(Vec a) {
+  return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+}
+inline Vec abs(Vec a) { return _mm512_andnot_ps(set1(-0.0F), a); }
+inline Vec copysign(Vec magnitude, Vec sign) {
+  return _mm512_or_ps(_mm512_andnot_ps(set1(-0.0F), magnitude), _mm512_and_ps(set1(-0.0F), sign));
+}
+/// a > b ? yes : no, lane by lane.
+inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
+  return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);
+}
+/// x * 2^n for integral n in [-126, 127].
+inline Vec scale_by_power(Vec x, Vec n) { return _mm512_scalef_ps(x, n); }
+
+inline __m256 lower_half(Vec a) { return _mm512_castps512_ps256(a); }
+inline __m256 upper_half(Vec a) {
+  return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a), 1));
+}
+inline float reduce_add(Vec a) {
+  const __m256 h = _mm256_add_ps(lower_half(a), upper_half(a));
+  __m128 b = _mm_add_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_add_ss(b, _mm_shuffle_ps(b, b, 1)));
+}
+inline float reduce_max(Vec a) {
+  const __m256 h = _mm256_max_ps(lower_half(a), upper_half(a));
+  __m128 b = _mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+  b = _mm_max_ps(b, _mm_movehl_ps(b, b));
+  return _mm_cvtss_f32(_mm_max_ss(b, _mm_shuffle_ps(b, b, 1)));
+}
+
+#ifdef __AVX512BF16__
+inline Vec widen(__m256i bits) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
+}
+inline __m256i narrow(Vec a) { return (__m256i)_mm512_cvtneps_pbh(a); }
+
+inline Vec load(const Bf16* p) {
+  return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+inline void store(Bf16* p, Vec a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(a)); }
+inline Vec load_n(const Bf16* p, int n) {
+  return widen(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+inline void store_n(Bf16* p, Vec a, int n) {
+  _mm256_mask_storeu_epi16(p, first_lanes(n), narrow(a));
+}
+#endif
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+
+namespace diffuse::cpu {
+
+// The inner loops that are compiled once per instruction set (kernels/cpu/isa/). They are serial
+// and see raw memory only; how work is cut into pieces and shared among threads is decided by the
+// callers, by shapes alone, so that no result depends on threads or on a picture's neighbours.
+
+/// Mean and sum of squared deviations of a piece of a group.
+struct Moments {
+  double mean;
+  double m2;
+};
+
+/// Element-wise function of `activation`.
+enum class Function : std::uint8_t { identity, silu, gelu, quick_gelu };
+
+/// One block of query rows of one head of one picture.
+struct AttentionBlock {
+  const void* q;              ///< first query row
+  std::int64_t q_stride;      ///< elements between query rows
+  void* y;                    ///< first output row
+  std::int64_t y_stride;      ///< elements between output rows
+  std::int64_t rows;          ///< query rows of the block, 1 to query_block
+  std::int64_t first_row;     ///< index of the first one, for the causal mask
+  const void* packed_keys;    ///< as pack_keys left them
+  const void* packed_values;  ///< as pack_values left them
+  std::int64_t keys;
+  std::int64_t head_dim;
+  float scale;
+  bool causal;
+  void* scratch;  ///< scratch_bytes(head_dim)
+};
+
+/// Attention for one combination of element type and product type.
+struct AttentionKernels {
+  std::int64_t query_block;
+  /// Bytes of the packed keys or values of one head (each).
+  std::int64_t (*packed_bytes)(std::int64_t keys, std::int64_t head_dim);
+  std::int64_t (*scratch_bytes)(std::int64_t head_dim);
+  /// Keys as tiles [tile][d][key], values as [key][d padded]; missing keys are zero.
+  void (*pack_keys)(const void* k, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
+                    void* packed);
+  void (*pack_values)(const void* v, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
+                      void* packed);
+  /// Softmax over keys in tiles of fixed size, in order; each row by itself.
+  void (*block)(const AttentionBlock& block);
+};
+
+/// The kernels of one element type.
+struct TypedKernels {
+  /// x [pixels, channels]: the moments of each of `groups` groups over all pixels. `work`: 2 *
+  /// channels floats.
+  void (*group_moments)(const void* x, std::int64_t pixels, std::int64_t channels,
+                        std::int64_t groups, float* work, Moments* moments);
+  /// y = function((x - mean[c]) * factor[c] + shift[c]); function: identity, silu, ...
+  void (*group_apply)(const void* x, void* y, std::int64_t pixels, std::int64_t channels,
+                      const float* mean, const float* factor, const float* shift,
+                      Function function);
+  void (*layer_norm)(const void* x, void* y, std::int64_t rows, std::int64_t channels,
+                     const float* scale, const float* shift, float eps);
+  /// y[r,c] = x[r,c] gelu(x[r,channels + c]).
+  void (*geglu)(const void* x, void* y, std::int64_t rows, std::int64_t channels);
+  void (*activation)(const void* x, void* y, std::int64_t count, Function function);
+  AttentionKernels attention;         ///< products in the element type
+  AttentionKernels attention_upcast;  ///< products in f32
+};
+
+struct KernelTable {
+  TypedKernels f32;
+  const TypedKernels* bf16;  ///< null where the instruction set has no bf16 products
+};
+
+/// Null where the compiler could not build for that instruction set.
+const KernelTable* sse_kernels();
+const KernelTable* avx2_kernels();
+const KernelTable* avx512_kernels();
+const KernelTable* avx512_bf16_kernels();
+
+}  // namespace diffuse::cpu

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+namespace diffuse::cpu {
+
+/// Memory aligned to 64 bytes (at least one byte long); freed with the last owner. Throws
+/// DeviceError where the system has none.
+std::shared_ptr<void> allocate_aligned(std::size_t bytes);
+
+/// Working memory of one op at a time: grows, never shrinks, contents are lost between calls.
+class Scratch {
+ public:
+  std::byte* reserve(std::size_t bytes);
+
+ private:
+  std::shared_ptr<void> memory_;
+  std::size_t bytes_ = 0;
+};
+
+}  // namespace diffuse::cpu

@@ -1,0 +1,143 @@
+#include "kernels/cpu/weights.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "core/base/error.hpp"
+#include "core/tensor/shape_backend.hpp"
+#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace diffuse::cpu {
+namespace {
+
+constexpr std::int64_t kChunk = 1 << 16;
+
+float from_f16(std::uint16_t half) {
+  // Shifting the exponent into place and multiplying by 2^112 is exact, subnormal halves included.
+  const std::uint32_t magnitude = (half & 0x7FFFU) << 13;
+  const float value = __builtin_bit_cast(float, magnitude) * 0x1p112F;
+  return (half & 0x8000U) != 0 ? -value : value;
+}
+
+// `count` stored values, at any address, as f32; index of the first that is not finite, or -1.
+std::int64_t widen(const std::byte* from, DType dtype, std::int64_t count, float* to) {
+  std::uint32_t bad = 0;
+  if (dtype == DType::f32) {
+    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const auto bits = __builtin_bit_cast(std::uint32_t, to[i]);
+      bad |= static_cast<std::uint32_t>((bits & 0x7F800000U) == 0x7F800000U);
+    }
+  } else {
+    const std::uint32_t exponent = dtype == DType::f16 ? 0x7C00U : 0x7F80U;
+    for (std::int64_t i = 0; i < count; ++i) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, from + 2 * i, sizeof(bits));
+      bad |= static_cast<std::uint32_t>((bits & exponent) == exponent);
+      to[i] = dtype == DType::f16 ? from_f16(bits) : to_float(Bf16{bits});
+    }
+  }
+  if (bad == 0) return -1;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (dtype == DType::f16) {
+      std::uint16_t bits = 0;
+      std::memcpy(&bits, from + 2 * i, sizeof(bits));
+      if ((bits & 0x7C00U) == 0x7C00U) return i;
+    } else if ((__builtin_bit_cast(std::uint32_t, to[i]) & 0x7F800000U) == 0x7F800000U) {
+      return i;
+    }
+  }
+  return -1;
+}
+
+std::int64_t chunks_of(std::int64_t count) { return (count + kChunk - 1) / kChunk; }
+
+void widen_all(const StoredWeight& part, float* to) {
+  const std::int64_t count = part.shape.elements();
+  constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
+  std::atomic<std::int64_t> first_bad{kNone};
+  parallel_for(chunks_of(count), [&](std::int64_t chunk, int) {
+    const std::int64_t begin = chunk * kChunk;
+    const std::int64_t length = std::min(kChunk, count - begin);
+    const std::byte* from =
+        part.bytes.data() + static_cast<std::size_t>(begin) * size_of(part.dtype);
+    const std::int64_t bad = widen(from, part.dtype, length, to + begin);
+    if (bad < 0) return;
+    std::int64_t seen = first_bad.load();
+    while (begin + bad < seen && !first_bad.compare_exchange_weak(seen, begin + bad)) {
+    }
+  });
+  if (first_bad.load() != kNone) {
+    throw InputError(ExitCode::bad_model,
+                     "non-finite value at element " + std::to_string(first_bad.load()));
+  }
+}
+
+std::shared_ptr<const PreparedWeight> prepare_embedding(const float* values, std::int64_t count,
+                                                        DType dtype) {
+  auto weight = std::make_shared<PlainWeight>();
+  weight->data = allocate_aligned(static_cast<std::size_t>(count) * size_of(dtype));
+  if (dtype == DType::f32) {
+    std::memcpy(weight->data.get(), values, static_cast<std::size_t>(count) * sizeof(float));
+  } else {
+    auto* to = static_cast<Bf16*>(weight->data.get());
+    for (std::int64_t i = 0; i < count; ++i) to[i] = to_bf16(values[i]);
+  }
+  return weight;
+}
+
+// The shape whose layout a weight gets; other shapes may want another, see ConvolutionWeight.
+Convolution usual_convolution(const Shape& shape, const WeightUse& use) {
+  constexpr std::int64_t kUsualRows = 4096;
+  Convolution usual;
+  usual.dtype = use.dtype;
+  usual.out_dtype = use.dtype;
+  usual.out_channels = shape[0];
+  usual.channels = shape[1];
+  usual.bias = true;
+  if (use.role == WeightRole::linear) {
+    usual.width = use.height > 0 && use.width > 0 ? use.height * use.width : kUsualRows;
+    return usual;
+  }
+  usual.batch = 2;
+  usual.kernel_height = shape[2];
+  usual.kernel_width = shape[3];
+  usual.height = std::max<std::int64_t>(use.height > 0 ? use.height : 32, shape[2]);
+  usual.width = std::max<std::int64_t>(use.width > 0 ? use.width : 32, shape[3]);
+  usual.stride = use.stride;
+  usual.pad_top = usual.pad_bottom = shape[2] / 2;
+  usual.pad_left = usual.pad_right = shape[3] / 2;
+  return usual;
+}
+
+}  // namespace
+
+Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse& use) {
+  set_threads();
+  if (const std::string why = refuses(use.dtype); !why.empty()) throw DeviceError(why);
+  const Shape shape = stacked_shape(parts, use);
+  for (std::size_t i = 0; i < shape.rank(); ++i) {
+    if (shape[i] == 0) throw ShapeError("prepare: the weight " + shape.str() + " is empty");
+  }
+
+  // One tensor's temporary, gone when the prepared copy is made.
+  const std::shared_ptr<void> wide =
+      allocate_aligned(static_cast<std::size_t>(shape.elements()) * sizeof(float));
+  float* values = static_cast<float*>(wide.get());
+  float* to = values;
+  for (const StoredWeight& part : parts) {
+    widen_all(part, to);
+    to += part.shape.elements();
+  }
+  if (use.role == WeightRole::embedding) {
+    return {shape, use, prepare_embedding(values, shape.elements(), use.dtype)};
+  }
+  return {shape, use, onednn_.prepare(values, usual_convolution(shape, use))};
+}
+
+}  // namespace diffuse::cpu
