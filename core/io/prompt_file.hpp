@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace diffuse {
+
+/// One prompt of a list and where it stood.
+struct PromptEntry {
+  std::string prompt;     ///< valid UTF-8, white space around it taken off, never empty
+  std::int64_t line = 0;  ///< 1-based, blank lines counted
+};
+
+/// A prompt list as read.
+struct PromptList {
+  std::vector<PromptEntry> prompts;
+  std::int64_t lines = 0;        ///< all lines, blank ones too
+  std::int64_t blank_lines = 0;  ///< skipped: empty, or nothing but white space
+};
+
+/// What a list may hold at most; a list is read in pieces, so a hostile one costs little memory.
+struct PromptLimits {
+  std::size_t line_bytes = 65'536;
+  std::uint64_t total_bytes = 2'147'483'647;
+  std::size_t prompts = 10'000'000;
+};
+
+/// Splits the bytes of a plain prompt list into prompts: one a line, no comment syntax.
+///
+/// UTF-8; a byte order mark at the very start is dropped; a line ends in LF or CR LF, the last may
+/// end in neither. White space around a prompt (as Unicode defines it) is stripped: tokenizers do
+/// not see it, and the webui strips it as well. Mistakes are collected, one for each bad line:
+/// invalid UTF-8, a NUL byte, a carriage return inside a line, a line longer than the limit.
+class PromptLineReader {
+ public:
+  explicit PromptLineReader(std::string name, const PromptLimits& limits = {});
+
+  /// The next bytes of the list, cut anywhere.
+  /// Throws InputError(bad_list) where reading on is pointless: a list over a limit, UTF-16,
+  /// binary.
+  void feed(std::string_view bytes);
+
+  /// The end of the list. Throws one InputError(bad_list) that tells all mistakes (the first 20 in
+  /// words), or "no prompts".
+  PromptList finish();
+
+ private:
+  void end_line();
+  void add_mistake(const std::string& what);
+  void refuse_wide_text(std::string_view start) const;
+  [[noreturn]] void refuse(const std::string& problem) const;
+  [[noreturn]] void refuse_mistakes() const;
+
+  std::string name_;
+  PromptLimits limits_;
+  PromptList list_;
+  std::string line_;
+  std::uint64_t bytes_ = 0;
+  bool line_too_long_ = false;
+  bool line_open_ = false;  ///< bytes after the last line end
+  bool started_ = false;
+  std::string start_;  ///< the first bytes, until there are enough to judge them
+  std::vector<std::string> mistakes_;
+  std::int64_t mistake_count_ = 0;
+};
+
+/// Reads a whole prompt list from a file, a pipe, or, for "-", from standard input.
+/// Throws InputError(bad_list): missing, unreadable, a folder, or as PromptLineReader says.
+PromptList read_prompt_file(const std::string& path, const PromptLimits& limits = {});
+
+/// The same from an open descriptor, which stays open; `name` is for messages.
+PromptList read_prompts(int descriptor, const std::string& name, const PromptLimits& limits = {});
+
+}  // namespace diffuse
