@@ -1,0 +1,32 @@
+#include <sys/resource.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <thread>
+
+#include "tests/mpi/mpi_main.hpp"
+
+using diffuse::test::world;
+
+namespace {
+
+double cpu_seconds() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + 1e-6 * static_cast<double>(time.tv_usec);
+  };
+  return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
+}  // namespace
+
+TEST_CASE("a rank that waits leaves its core alone") {
+  const auto& comm = world();
+  comm.barrier();
+  const double before = cpu_seconds();
+  // The last rank is late. What is measured is CPU time, so a busy machine changes nothing.
+  if (comm.rank() == comm.size() - 1) std::this_thread::sleep_for(std::chrono::seconds(1));
+  comm.barrier();
+  CHECK(cpu_seconds() - before < 0.3);
+}
