@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/function.hpp"
@@ -14,9 +13,16 @@ std::int64_t pixels_a_piece(std::int64_t channels) {
   return std::clamp<std::int64_t>(65536 / channels, 16, 512);
 }
 
-// Mean and 1 / sqrt(var + eps) of each group from the moments of its pieces, in order.
+// y = (x - mean[c]) * factor[c] + shift[c] of one picture.
+struct PictureNorm {
+  float* mean;
+  float* factor;
+  float* shift;
+};
+
+// The norm of each group from the moments of its pieces, in order.
 void merge_pieces(const Moments* pieces, std::int64_t piece_count, std::int64_t piece_pixels,
-                  std::int64_t pixels, const GroupNormOp& op, float* mean, float* factor) {
+                  std::int64_t pixels, const GroupNormOp& op, const PictureNorm& norm) {
   const std::int64_t channels = op.x.shape().back();
   const std::int64_t width = channels / op.groups;
   const auto pixels_of = [&](std::int64_t piece) {
@@ -37,8 +43,13 @@ void merge_pieces(const Moments* pieces, std::int64_t piece_count, std::int64_t 
     const double variance = squares / static_cast<double>(pixels * width);
     const double inverse = 1 / std::sqrt(variance + static_cast<double>(op.eps));
     for (std::int64_t c = g * width; c < (g + 1) * width; ++c) {
-      mean[c] = static_cast<float>(centre);
-      factor[c] = static_cast<float>(inverse * static_cast<double>(op.scale.data<float>()[c]));
+      const double factor = inverse * static_cast<double>(op.scale.data<float>()[c]);
+      norm.mean[c] = static_cast<float>(centre);
+      norm.factor[c] = static_cast<float>(factor);
+      // What rounding the mean takes away goes into the shift.
+      const double rest = static_cast<double>(norm.mean[c]) - centre;
+      norm.shift[c] =
+          static_cast<float>(static_cast<double>(op.shift.data<float>()[c]) + rest * factor);
     }
   }
 }
@@ -54,16 +65,19 @@ void CpuBackend::run(const GroupNormOp& op) {
   const std::int64_t pieces = (pixels + piece_pixels - 1) / piece_pixels;
   const TypedKernels& kernels = this->kernels(op.x.dtype());
 
-  // Scratch: moments of every piece, then for each picture mean and factor, then sums per thread.
+  // Scratch: moments of every piece, then for each picture its norm, then sums per thread.
   const auto moments_count = static_cast<std::size_t>(batch * pieces * op.groups);
-  const auto picture_floats = static_cast<std::size_t>(2 * batch * channels);
+  const auto picture_floats = static_cast<std::size_t>(3 * batch * channels);
   const auto thread_floats = static_cast<std::size_t>(2 * channels * max_threads());
   std::byte* scratch = scratch_.reserve(moments_count * sizeof(Moments) +
                                         (picture_floats + thread_floats) * sizeof(float));
   auto* moments = reinterpret_cast<Moments*>(scratch);
-  auto* mean = reinterpret_cast<float*>(moments + moments_count);
-  float* factor = mean + batch * channels;
-  float* sums = mean + picture_floats;
+  auto* norms = reinterpret_cast<float*>(moments + moments_count);
+  float* sums = norms + picture_floats;
+  const auto norm_of = [&](std::int64_t n) {
+    float* at = norms + 3 * n * channels;
+    return PictureNorm{at, at + channels, at + 2 * channels};
+  };
   const std::size_t element = size_of(op.x.dtype());
   const auto offset_of = [&](std::int64_t item) {
     return static_cast<std::size_t>((item / pieces * pixels + item % pieces * piece_pixels) *
@@ -79,15 +93,13 @@ void CpuBackend::run(const GroupNormOp& op) {
                           op.groups, sums + 2 * channels * thread, moments + item * op.groups);
   });
   for (std::int64_t n = 0; n < batch; ++n) {
-    merge_pieces(moments + n * pieces * op.groups, pieces, piece_pixels, pixels, op,
-                 mean + n * channels, factor + n * channels);
+    merge_pieces(moments + n * pieces * op.groups, pieces, piece_pixels, pixels, op, norm_of(n));
   }
   parallel_for(batch * pieces, [&](std::int64_t item, int) {
-    const std::int64_t n = item / pieces;
+    const PictureNorm norm = norm_of(item / pieces);
     kernels.group_apply(op.x.data<std::byte>() + offset_of(item),
                         op.y.data<std::byte>() + offset_of(item), length_of(item), channels,
-                        mean + n * channels, factor + n * channels, op.shift.data<float>(),
-                        function_of(op.activation));
+                        norm.mean, norm.factor, norm.shift, function_of(op.activation));
   });
 }
 

@@ -122,25 +122,32 @@ void layer_norm(const void* x_bytes, void* y_bytes, std::int64_t rows, std::int6
     if (rest != 0) sum = add(sum, load_n(x + whole, rest));
     const Vec mean = set1(reduce_add(sum) * inverse);
 
+    // The sum of what is left after that mean corrects it: its rounding counts where it is large.
+    Vec left = zero();
     Vec square = zero();
     for (std::int64_t c = 0; c < whole; c += kLanes) {
       const Vec d = sub(load(x + c), mean);
+      left = add(left, d);
       square = fma(d, d, square);
     }
     if (rest != 0) {
       float d[kLanes] = {};  // lanes past the end must add nothing
       store_n(d, sub(load_n(x + whole, rest), mean), rest);
+      left = add(left, load(d));
       square = fma(load(d), load(d), square);
     }
-    const float variance = reduce_add(square) * inverse;
-    const Vec factor = set1(1.0F / __builtin_sqrtf(variance + eps));
+    const float correction = reduce_add(left) * inverse;
+    const float variance = reduce_add(square) * inverse - correction * correction;
+    const float spread = __builtin_sqrtf((variance > 0 ? variance : 0) + eps);
+    const Vec factor = set1(1.0F / spread);
+    const Vec offset = set1(-correction / spread);
 
     for (std::int64_t c = 0; c < whole; c += kLanes) {
-      const Vec d = mul(sub(load(x + c), mean), factor);
+      const Vec d = fma(sub(load(x + c), mean), factor, offset);
       store(y + c, fma(d, load(scale + c), load(shift + c)));
     }
     if (rest != 0) {
-      const Vec d = mul(sub(load_n(x + whole, rest), mean), factor);
+      const Vec d = fma(sub(load_n(x + whole, rest), mean), factor, offset);
       store_n(y + whole, fma(d, load_n(scale + whole, rest), load_n(shift + whole, rest)), rest);
     }
   }

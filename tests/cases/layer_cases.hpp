@@ -1,0 +1,114 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "core/tensor/op.hpp"
+
+namespace diffuse::test {
+
+struct LinearCase {
+  const char* what;
+  std::int64_t batch, rows, in, out;
+  bool bias = true, residual = false;
+  Activation activation = Activation::none;
+  bool f32_output = false;
+  bool strided_x = false, strided_residual = false;
+  bool residual_is_y = false;
+};
+
+inline const std::vector<LinearCase>& linear_cases() {
+  static const std::vector<LinearCase> cases = {
+      {"one row a picture, as the time embedding", 3, 1, 320, 1280},
+      {"time embedding with SiLU", 2, 1, 64, 96, true, false, Activation::silu},
+      {"77 rows, odd widths, no bias", 2, 77, 33, 70, false},
+      {"width 1", 3, 5, 1, 1},
+      {"7 to 5", 2, 13, 7, 5},
+      {"a square layer with residual", 2, 63, 320, 320, true, true},
+      {"residual without bias", 3, 17, 40, 24, false, true},
+      {"residual in place", 2, 19, 48, 80, true, true, Activation::none, false, false, false, true},
+      {"long rows", 2, 9, 1280, 48},
+      {"very long rows: oneDNN may cut them", 3, 33, 5120, 64},
+      {"exact GELU, large inputs", 2, 31, 96, 130, true, false, Activation::gelu},
+      {"quick GELU", 2, 31, 96, 130, true, false, Activation::quick_gelu},
+      {"GELU then residual", 2, 21, 32, 64, true, true, Activation::gelu},
+      {"f32 output", 2, 25, 64, 40, true, false, Activation::none, true},
+      {"f32 output with residual", 2, 25, 64, 40, true, true, Activation::none, true},
+      {"rows of x strided", 2, 27, 40, 56, true, false, Activation::none, false, true},
+      {"rows of x and residual strided", 2, 27, 40, 56, true, true, Activation::none, false, true,
+       true},
+      {"fused query, key and value of SD 1.5's second level", 2, 50, 640, 1920, false},
+  };
+  return cases;
+}
+
+struct Conv2dCase {
+  const char* what;
+  std::int64_t batch, height, width, channels, out_channels;
+  std::int64_t kernel_height = 3, kernel_width = 3;
+  int stride = 1;
+  int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
+  bool bias = true, residual = false;
+};
+
+inline const std::vector<Conv2dCase>& conv2d_cases() {
+  static const std::vector<Conv2dCase> cases = {
+      {"odd picture", 2, 7, 9, 32, 64},
+      {"conv_in: 4 channels", 2, 11, 6, 4, 40},
+      {"conv_out: 4 channels, one row", 3, 1, 13, 48, 4},
+      {"VAE conv_out: 3 channels", 2, 10, 7, 24, 3},
+      {"one pixel", 2, 1, 1, 16, 16},
+      {"one channel in and out", 2, 5, 8, 1, 1},
+      {"33 to 31 channels", 2, 5, 11, 33, 31},
+      {"with residual", 2, 9, 7, 64, 64, 3, 3, 1, 1, 1, 1, 1, true, true},
+      {"residual without bias", 2, 6, 5, 20, 12, 3, 3, 1, 1, 1, 1, 1, false, true},
+      {"no bias", 2, 6, 5, 20, 12, 3, 3, 1, 1, 1, 1, 1, false, false},
+      {"stride 2, odd height", 2, 9, 12, 40, 40, 3, 3, 2},
+      {"stride 2, padded at the end only, as the VAE's encoder", 2, 8, 10, 16, 24, 3, 3, 2, 0, 0, 1,
+       1},
+      {"different padding on each side", 2, 6, 7, 8, 8, 3, 3, 1, 2, 0, 1, 2},
+      {"1x1 shortcut", 2, 9, 7, 96, 64, 1, 1, 1, 0, 0, 0, 0},
+      {"1x1 with residual", 3, 5, 5, 64, 40, 1, 1, 1, 0, 0, 0, 0, true, true},
+      {"kernel 5x1", 2, 9, 4, 8, 12, 5, 1, 1, 2, 0, 2, 0},
+      {"many channels, few pixels", 2, 4, 3, 640, 320},
+      {"more channels than pixels twice over", 3, 2, 2, 1280, 64},
+  };
+  return cases;
+}
+
+struct GegluCase {
+  const char* what;
+  std::int64_t batch, rows, width;
+  double spread;
+};
+
+inline const std::vector<GegluCase>& geglu_cases() {
+  static const std::vector<GegluCase> cases = {
+      {"SD 1.5's first level", 2, 35, 1280, 1.0},
+      {"odd width", 3, 7, 37, 2.0},
+      {"width 1", 2, 5, 1, 1.0},
+      {"where erf and tanh differ most, and both tails", 2, 11, 50, 4.0},
+  };
+  return cases;
+}
+
+struct ActivationCase {
+  const char* what;
+  Activation activation;
+  std::int64_t batch, elements;
+  double spread;
+};
+
+inline const std::vector<ActivationCase>& activation_cases() {
+  static const std::vector<ActivationCase> cases = {
+      {"SiLU", Activation::silu, 2, 1283, 3.0},
+      {"SiLU, far tails", Activation::silu, 2, 77, 60.0},
+      {"exact GELU", Activation::gelu, 3, 1283, 2.0},
+      {"quick GELU", Activation::quick_gelu, 2, 515, 3.0},
+      {"none", Activation::none, 2, 5, 1.0},
+      {"more than one piece", Activation::silu, 2, 40000, 3.0},
+  };
+  return cases;
+}
+
+}  // namespace diffuse::test
