@@ -16,8 +16,20 @@ Schedule make_tables(const SchedulerConfig& config, int num_inference_steps, dou
       return make_ddim(config, num_inference_steps, eta);
     case SchedulerKind::pndm:
       return make_pndm(config, num_inference_steps);
-    default:
-      refuse_steps(config, num_inference_steps, "the scheduler is not written yet");
+    case SchedulerKind::lms_discrete:
+      return make_lms_discrete(config, num_inference_steps);
+    case SchedulerKind::euler_discrete:
+      return make_euler_discrete(config, num_inference_steps);
+    case SchedulerKind::euler_ancestral_discrete:
+      return make_euler_ancestral_discrete(config, num_inference_steps);
+    case SchedulerKind::heun_discrete:
+      return make_heun_discrete(config, num_inference_steps);
+    case SchedulerKind::dpm_solver_multistep:
+      return make_dpm_solver_multistep(config, num_inference_steps);
+    case SchedulerKind::unipc_multistep:
+      return make_unipc_multistep(config, num_inference_steps);
+    case SchedulerKind::lcm:
+      return make_lcm(config, num_inference_steps);
   }
   throw Error(ExitCode::bug, "unknown scheduler kind");
 }

@@ -41,6 +41,23 @@ inline void set_output_to_original(StepRow& row, PredictionType type, double alp
   }
 }
 
+/// m = predicted noise: epsilon itself, v alpha v + sigma x, sample (x - alpha output) / sigma.
+inline void set_output_to_epsilon(StepRow& row, PredictionType type, double alpha, double sigma) {
+  switch (type) {
+    case PredictionType::epsilon:
+      row.to_output_noise_pred = 1;
+      return;
+    case PredictionType::v_prediction:
+      row.to_output_noise_pred = static_cast<float>(alpha);
+      row.to_output_sample = static_cast<float>(sigma);
+      return;
+    case PredictionType::sample:
+      row.to_output_noise_pred = static_cast<float>(-alpha / sigma);
+      row.to_output_sample = static_cast<float>(1.0 / sigma);
+      return;
+  }
+}
+
 /// Clipping or dynamic thresholding of m, as the configuration says; thresholding goes first.
 inline void set_output_bounds(StepRow& row, const SchedulerConfig& config) {
   if (config.thresholding) {
