@@ -45,7 +45,7 @@ SAMPLES = [
 ]
 EXACT = [
     "", " ", "a", "!", "a!", "!!", "Hi! Wow!!", f"a {END} b", f"{START}{END}", f"A{END.upper()}b", f"{START.upper()}!! !{START.upper()}",
-    f"é{END}\u0301", f"x{START}y", "<|endoftext|", "<|ENDOFTEXT|", "<|end\u200boftext|>", "<cat-toy> and <Cat-Toy> and <CAT-TOY>!", "<cat<cat-toy>",
+    f"é{END}\u0301", f"x{START}y", "<|endoftext|", "<|ENDOFTEXT|", "<|end\u200boftext|>", "<cat-toy> and <Cat-Toy> and <CAT-TOY>!", "<cat<cat-toy>", "<cat-toy<cat-<Cat",
     "new word NEW WORD newword", "e\u0301E\u0301\u0327 e\u0327\u0301", "\u1100\u1161\u11a8\u1100\u1161 \uac00\u11a8", "I\u0307 \u0130 \u0131 i\u0307",
     "\u212b \u2126 \u212a \u1e9e ß ẞ ſ ŉ ǰ ΐ", "\u0958 \u0915\u093c \u2adc \u0344 \U0001d15e", "a\u0301\u1dfa\u0327 a\u1dfa\u0334 \U00011935\U00011930 \U00011938",
     "a\tb\x0bc\x0cd\x1ce\x1ff\x85g\xa0h\u1680i\u2000j\u2028k\u2029l\u202fm\u205fn\u3000o\u200bp\u2060q\ufeffr\u180es", "\x00\x01\x7f\x80\x9f\xad",
@@ -126,7 +126,8 @@ def write_configs(root, end_id):
     new = {"added_tokens_decoder": {"0": flagged("!", False, special=True), **decoder}, "bos_token": START, "eos_token": END,
            "model_max_length": 77, "pad_token": "!", "tokenizer_class": "CLIPTokenizer", "unk_token": END}
     write_json(root / "decoder/tokenizer_config.json", new, indent=1)
-    toys = {**new["added_tokens_decoder"], str(end_id + 1): flagged("<cat-toy>", True), str(end_id + 2): flagged("New Word", False, special=True)}
+    toys = {**new["added_tokens_decoder"], str(end_id + 1): flagged("<cat", True), str(end_id + 2): flagged("<cat-toy>", True),
+            str(end_id + 3): flagged("New Word", False, special=True)}
     write_json(root / "decoder_added/tokenizer_config.json", {**new, "added_tokens_decoder": toys, "pad_token": END}, indent=1)
     write_json(root / "legacy_added/tokenizer_config.json", {**old, "model_max_length": 16}, indent=1)
     write_json(root / "legacy_added/special_tokens_map.json", {**special, "additional_special_tokens": ["New Word"]}, indent=1)

@@ -65,8 +65,8 @@ TEST_CASE("every folder style gives the ids of transformers") {
 TEST_CASE("both layouts know how many embeddings they need") {
   CHECK(ClipTokenizer::load(TokenizerFolder("sd1").path()).vocab_size() == 914);
   CHECK(ClipTokenizer::load(TokenizerFolder("saved/sd1").path()).vocab_size() == 914);
-  CHECK(ClipTokenizer::load(TokenizerFolder("decoder_added").path()).vocab_size() == 916);
-  CHECK(ClipTokenizer::load(TokenizerFolder("saved/decoder_added").path()).vocab_size() == 916);
+  CHECK(ClipTokenizer::load(TokenizerFolder("decoder_added").path()).vocab_size() == 917);
+  CHECK(ClipTokenizer::load(TokenizerFolder("saved/decoder_added").path()).vocab_size() == 917);
 }
 
 TEST_CASE("a prompt may be exactly as long as there is room") {
