@@ -65,7 +65,7 @@ std::vector<int> ConfigValue::integers(std::size_t most) const {
 }
 
 void ConfigValue::must_be(const nlohmann::json& neutral) const {
-  if (value_ != neutral) refuse("is " + shown() + ", which is not supported");
+  if (!value_.is_null() && value_ != neutral) refuse("is " + shown() + ", which is not supported");
 }
 
 namespace {

@@ -34,7 +34,8 @@ class ConfigValue {
     }
     refuse("is " + shown() + ", but only these are supported: " + names);
   }
-  /// Throws unless the value equals `neutral`: an option that is known, but not supported.
+  /// Throws unless the value equals `neutral` or is null: an option that is known, but not
+  /// supported.
   void must_be(const nlohmann::json& neutral) const;
   /// Throws: `file: "key" problem`, and what to do.
   [[noreturn]] void refuse(const std::string& problem) const;
