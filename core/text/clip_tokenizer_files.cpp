@@ -91,9 +91,10 @@ void refuse_unsupported(const json& config, const fs::path& config_file, const j
 }  // namespace
 
 ClipTokenizerFiles read_clip_tokenizer_files(const fs::path& folder) {
-  VocabularyFiles vocabulary = read_vocabulary_files(folder);
-  const SpecialTokens special(folder, vocabulary.tokenizer);
-  refuse_unsupported(special.config(), special.config_file(), vocabulary.tokenizer,
+  const json tokenizer = read_tokenizer_json(folder);
+  VocabularyFiles vocabulary = read_vocabulary_files(folder, tokenizer);
+  const SpecialTokens special(folder, tokenizer);
+  refuse_unsupported(special.config(), special.config_file(), tokenizer,
                      vocabulary.vocabulary_file);
 
   ClipTokenizerFiles files;

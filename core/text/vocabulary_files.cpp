@@ -88,15 +88,7 @@ Merges read_merges(const fs::path& file) {
   return merges;
 }
 
-VocabularyFiles read_tokenizer_json(const fs::path& file) {
-  VocabularyFiles files;
-  files.vocabulary_file = files.merges_file = file;
-  files.tokenizer = read_model_json(file, kMaxVocabularyBytes);
-  if (!files.tokenizer.is_object() || !files.tokenizer.contains("model") ||
-      !files.tokenizer["model"].is_object()) {
-    refuse_tokenizer(file, "holds no object 'model'");
-  }
-  json& model = files.tokenizer["model"];
+VocabularyFiles from_model(const json& model, const fs::path& file) {
   const std::string type = model.contains("type") ? model["type"].dump() : "\"BPE\"";
   if (type != "\"BPE\"") {
     refuse_tokenizer(file, "has the model type " + printable(type, 40) +
@@ -105,10 +97,8 @@ VocabularyFiles read_tokenizer_json(const fs::path& file) {
   if (model.contains("end_of_word_suffix") && model["end_of_word_suffix"] != "</w>") {
     refuse_tokenizer(file, "has an 'end_of_word_suffix' other than \"</w>\", so it is not CLIP's");
   }
-  files.vocabulary = to_vocabulary(model.value("vocab", json()), file);
-  files.merges = to_merges(model.value("merges", json()), file);
-  model.clear();
-  return files;
+  return {to_vocabulary(model.value("vocab", json()), file),
+          to_merges(model.value("merges", json()), file), file, file};
 }
 
 }  // namespace
@@ -120,22 +110,28 @@ void refuse_tokenizer(const fs::path& file, const std::string& problem) {
                        " that belongs to the model");
 }
 
-VocabularyFiles read_vocabulary_files(const fs::path& folder) {
-  if (is_there(folder / "tokenizer.json")) return read_tokenizer_json(folder / "tokenizer.json");
-  VocabularyFiles files;
-  files.vocabulary_file = folder / "vocab.json";
-  files.merges_file = folder / "merges.txt";
-  if (!is_there(files.vocabulary_file) || !is_there(files.merges_file)) {
+json read_tokenizer_json(const fs::path& folder) {
+  const fs::path file = folder / "tokenizer.json";
+  if (!is_there(file)) return nullptr;
+  json tokenizer = read_model_json(file, kMaxVocabularyBytes);
+  const bool sound = tokenizer.is_object() && tokenizer.contains("model");
+  if (!sound || !tokenizer["model"].is_object()) refuse_tokenizer(file, "holds no object 'model'");
+  return tokenizer;
+}
+
+VocabularyFiles read_vocabulary_files(const fs::path& folder, const json& tokenizer) {
+  if (!tokenizer.is_null()) return from_model(tokenizer["model"], folder / "tokenizer.json");
+  const fs::path vocabulary_file = folder / "vocab.json";
+  const fs::path merges_file = folder / "merges.txt";
+  if (!is_there(vocabulary_file) || !is_there(merges_file)) {
     throw InputError(
         ExitCode::bad_model,
         "tokenizer folder '" + printable(folder.string()) +
             "' holds neither tokenizer.json nor vocab.json with merges.txt, so no prompt"
             " can be read; complete the model folder or name another one by --tokenizer");
   }
-  files.vocabulary = to_vocabulary(read_model_json(files.vocabulary_file, kMaxVocabularyBytes),
-                                   files.vocabulary_file);
-  files.merges = read_merges(files.merges_file);
-  return files;
+  return {to_vocabulary(read_model_json(vocabulary_file, kMaxVocabularyBytes), vocabulary_file),
+          read_merges(merges_file), vocabulary_file, merges_file};
 }
 
 }  // namespace diffuse

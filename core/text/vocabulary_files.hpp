@@ -20,11 +20,16 @@ struct VocabularyFiles {
   Merges merges;
   std::filesystem::path vocabulary_file;
   std::filesystem::path merges_file;
-  nlohmann::json tokenizer;  ///< `tokenizer.json` without its vocabulary and merges, or null
 };
 
-/// Vocabulary and merges of `folder`: from `tokenizer.json`, or else `vocab.json` and `merges.txt`.
-/// Ids are 0 to 2^20 - 1 and unique; gaps are allowed. Throws InputError(bad_model).
-VocabularyFiles read_vocabulary_files(const std::filesystem::path& folder);
+/// `tokenizer.json` of `folder`, an object with an object `model`; null if there is no such file.
+/// Throws InputError(bad_model).
+nlohmann::json read_tokenizer_json(const std::filesystem::path& folder);
+
+/// Vocabulary and merges of `folder`: from `tokenizer`, what read_tokenizer_json gave, or, where
+/// that is null, `vocab.json` and `merges.txt`. Ids are 0 to 2^20 - 1 and unique; gaps are allowed.
+/// Throws InputError(bad_model).
+VocabularyFiles read_vocabulary_files(const std::filesystem::path& folder,
+                                      const nlohmann::json& tokenizer);
 
 }  // namespace diffuse
