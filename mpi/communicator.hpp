@@ -71,8 +71,8 @@ class Communicator {
   /// their posts.
   [[nodiscard]] std::optional<Message> poll(int tag) const;
 
-  /// Collective, after which nobody posts with this tag any more: waits until every post has
-  /// arrived and returns the messages that came here and were not polled yet.
+  /// Collective: waits until every post with this tag, of every rank, has been taken. Returns those
+  /// that came here and were not polled. What is posted afterwards is not mixed in.
   [[nodiscard]] std::vector<Message> finish_posts(int tag) const;
 
   /// Most bytes that one MPI call moves for scatter, gather and broadcast (default 64 MiB). MPI

@@ -1,5 +1,6 @@
 // Messages from rank to rank while the run goes on.
 
+#include <algorithm>
 #include <limits>
 
 #include "mpi/communicator.hpp"
@@ -13,6 +14,11 @@ void drop_arrived(std::list<Posted>& outbox) {
   outbox.remove_if([](Posted& posted) { return done(posted.request, "MPI_Issend"); });
 }
 
+bool has_tag(const std::list<Posted>& outbox, int tag) {
+  return std::any_of(outbox.begin(), outbox.end(),
+                     [tag](const Posted& posted) { return posted.tag == tag; });
+}
+
 }  // namespace
 
 void Communicator::post(int to, int tag, std::string bytes) const {
@@ -22,6 +28,7 @@ void Communicator::post(int to, int tag, std::string bytes) const {
   }
   drop_arrived(state_->outbox);
   Posted& posted = state_->outbox.emplace_back();
+  posted.tag = tag;
   posted.bytes = std::move(bytes);
   // Synchronous mode: done means that the receiver has taken it, which finish_posts() relies on.
   check(MPI_Issend(posted.bytes.data(), static_cast<int>(posted.bytes.size()), MPI_BYTE, to, tag,
@@ -56,13 +63,16 @@ std::vector<Message> Communicator::finish_posts(int tag) const {
       messages.push_back(std::move(*message));
       backoff.reset();
     }
-    if (!mine_arrived && state_->outbox.empty()) {
+    if (!mine_arrived && !has_tag(state_->outbox, tag)) {
       check(MPI_Ibarrier(state_->comm, &all_arrived), "MPI_Ibarrier");
       mine_arrived = true;
     }
-    if (mine_arrived && done(all_arrived, "MPI_Ibarrier")) return messages;
+    if (mine_arrived && done(all_arrived, "MPI_Ibarrier")) break;
     backoff.sleep();
   }
+  // Nobody may post anew while another rank still polls for the old ones.
+  barrier();
+  return messages;
 }
 
 }  // namespace diffuse::mpi

@@ -14,6 +14,7 @@ inline constexpr std::size_t kDefaultPieceBytes = std::size_t{64} << 20U;
 
 /// A post on its way: MPI reads `bytes` until `request` is done.
 struct Posted {
+  int tag = 0;
   std::string bytes;
   MPI_Request request = MPI_REQUEST_NULL;
 };

@@ -43,8 +43,18 @@ TEST_CASE("every post arrives once, in the order of its rank") {
   }
 }
 
-TEST_CASE("finishing without posts ends") {
-  for (int round = 0; round < 3; ++round) CHECK(world().finish_posts(kProgress).empty());
+TEST_CASE("finishing takes its own posts, and leaves the next round's alone") {
+  const auto& comm = world();
+  const int to = (comm.rank() + 1) % comm.size();
+  CHECK(comm.finish_posts(kProgress).empty());
+  comm.post(to, kOther, "unread until the end");
+  for (int round = 0; round < 30; ++round) {
+    comm.post(to, kProgress, std::to_string(round));
+    const auto messages = comm.finish_posts(kProgress);
+    REQUIRE(messages.size() == 1);
+    CHECK(messages[0].bytes == std::to_string(round));
+  }
+  CHECK(comm.finish_posts(kOther).size() == 1);
 }
 
 TEST_CASE("tags keep messages apart") {
