@@ -34,15 +34,15 @@ class Config:
     text_batch: int = 64
     text_lr: float = 1.0e-3
     # UNet.
-    unet_channels: tuple = (64, 128, 128)
+    unet_channels: tuple = (32, 96, 128)
     unet_cross: str = "010"  # which levels, finest first, have cross-attention
     unet_layers: int = 1
     unet_groups: int = 16
     unet_heads: int = 4
     unet_minutes: float = 70.0
-    unet_batch: int = 32
+    unet_batch: int = 48
     unet_lr: float = 2.0e-3
-    unet_text_lr: float = 2.0e-4
+    unet_text_lr: float = 5.0e-4
     ema: float = 0.998
     caption_drop: float = 0.1
     pool: int = 32768  # pictures whose latents are prepared before the UNet is trained

@@ -13,6 +13,7 @@ import shutil
 
 import torch
 from diffusers import StableDiffusionPipeline
+from safetensors.torch import load_file, save_file
 from transformers import CLIPTokenizer
 
 import config as settings
@@ -47,6 +48,12 @@ def build(config, work):
     )
 
 
+def _name_as_usual(path):
+    """Stable Diffusion folders name the text encoder's weights `text_model.…`; new transformers leave that out."""
+    weights = {k if k.startswith("text_model.") else f"text_model.{k}": v for k, v in load_file(path).items()}
+    save_file(weights, path, metadata={"format": "pt"})
+
+
 def write(config, work, folder):
     """Saves the folder; gives its size in bytes."""
     fresh = folder.rstrip("/") + ".part"
@@ -54,6 +61,7 @@ def write(config, work, folder):
     build(config, work).to(torch.float16).save_pretrained(fresh)
     shutil.rmtree(f"{fresh}/tokenizer")
     vocabulary.write(f"{fresh}/tokenizer", config.text_length)
+    _name_as_usual(f"{fresh}/text_encoder/model.safetensors")
     for part in ("model_index.json", "unet/config.json", "vae/config.json", "text_encoder/config.json"):
         with open(f"{fresh}/{part}", encoding="utf-8") as file:
             data = {k: v for k, v in json.load(file).items() if k != "_name_or_path"}

@@ -1,6 +1,6 @@
 """A small network that reads pictures of the world back: which things, in which colours, where.
 
-    python reader.py train MODEL.pt [--minutes 6] [--threads 1]     trains on painted pictures, then states its accuracy
+    python reader.py train MODEL.pt [--steps 800] [--threads 1]     trains on painted pictures, then states its accuracy
     python reader.py test MODEL.pt                                  the accuracy alone
 
 It is trained on scenes of its own (things at any position, of any size, all pairs of thing and colour, softened and
@@ -160,20 +160,21 @@ def accuracy(model, count=1000, seed=77):
     return {"things": total, "present": present / total, "place": near / total, "colour": colour_right / total, "exact": exact / count}
 
 
-def train(path, minutes, seed=3):
-    """Trains for a time, replacing the file every minute."""
+def train(path, steps, seed=3):
+    """Trains for a number of steps, replacing the file every minute; goes on from a file that is there."""
     torch.manual_seed(seed)
-    rng = random.Random(seed)
     model = Reader()
+    before = networks.load_if_there(path)
+    rng = random.Random(seed + (1 if before else 0))
     optimiser = networks.Optimiser([{"params": list(model.parameters())}], 2e-3)
     torch.nn.init.constant_(model.head.bias[:KINDS], -4.0)
-    began = last = time.time()
-    step, done = 0, 0.0
-    while done < 1:
-        done = (time.time() - began) / (60 * minutes)
+    if before:
+        model.load_state_dict(before)
+    last = time.time()
+    for step in range(steps):
         x, heat, shade = batch(rng, 24)
         for group in optimiser.param_groups:
-            group["lr"] = 2e-3 * min(1, (step + 1) / 50) * max(0.0, min(1.0, (1 - done) / 0.5))
+            group["lr"] = 2e-3 * min(1, (step + 1) / 50) * min(1.0, (1 - step / steps) / 0.5)
         with torch.autocast("cpu", torch.bfloat16):
             out = model(x)
         out = out.float()
@@ -182,7 +183,6 @@ def train(path, minutes, seed=3):
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        step += 1
         if time.time() - last > 60:
             networks.save_atomic(model.state_dict(), path)
             last = time.time()
@@ -202,11 +202,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=("train", "test"))
     parser.add_argument("model")
-    parser.add_argument("--minutes", type=float, default=6)
+    parser.add_argument("--steps", type=int, default=800)
     parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    model = train(arguments.model, arguments.minutes) if arguments.what == "train" else load(arguments.model)
+    model = train(arguments.model, arguments.steps) if arguments.what == "train" else load(arguments.model)
     print({k: round(v, 4) for k, v in accuracy(model).items()})
 
 

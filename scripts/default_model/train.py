@@ -32,8 +32,9 @@ def main():
     arguments = parser.parse_args()
     config = settings.load(arguments.preset, arguments.set)
     os.makedirs(arguments.work, exist_ok=True)
-    with open(f"{arguments.work}/train.pid", "w", encoding="ascii") as file:
-        file.write(f"{os.getpid()}\n")
+    if os.environ.get("RANK", "0") == "0":
+        with open(f"{arguments.work}/train.pid", "w", encoding="ascii") as file:
+            file.write(f"{os.getpid()}\n")
     torch.set_num_threads(config.threads)
     train_vae.train(config, arguments.work)
     if not os.path.exists(f"{arguments.work}/text.pt"):

@@ -3,8 +3,8 @@
     python train_text.py WORK [--preset cpu128] [--set name=value ...]
 
 A small head with one learned query for each 2x2 cells of the latent grid reads the encoder's output and must say which
-thing and colour each cell shows, the size, and the background and style. The head is thrown away; the encoder goes into
-stage 3 knowing words, places and what belongs to what. This is far cheaper than learning language through the UNet.
+thing and colour each cell shows, and the background and style. The head goes on as a second task of stage 3 and is then
+thrown away; the encoder enters stage 3 knowing words, places and what belongs to what. This is far cheaper than learning language through the UNet.
 """
 
 import argparse
@@ -62,6 +62,21 @@ class Head(torch.nn.Module):
         return cells.reshape(n, CELLS, CELLS, -1), self.whole(x[:, 64])
 
 
+def layout_loss(cells, whole, answers):
+    """Cross entropies of a Head's output; answers: things and colours (n, 16, 16), backgrounds and styles (n,)."""
+    cells, whole = cells.float().flatten(0, 2), whole.float()
+    thing, colour = answers[0].flatten(), answers[1].flatten()
+    weight = torch.ones(KINDS + SHADES, device=cells.device)
+    weight[0] = weight[KINDS] = 0.3  # the background covers most cells
+    loss = F.cross_entropy(cells[:, :KINDS], thing, weight[:KINDS])
+    loss = loss + F.cross_entropy(cells[:, KINDS:], colour, weight[KINDS:])
+    split = len(BACKGROUND_NAMES)
+    loss = loss + 0.2 * F.cross_entropy(whole[:, :split], answers[2]) + 0.2 * F.cross_entropy(whole[:, split:], answers[3])
+    right = (cells[:, :KINDS].argmax(1) == thing)[thing > 0].float().mean()
+    hue = (cells[:, KINDS:].argmax(1) == colour)[colour > 0].float().mean()
+    return loss, right, hue
+
+
 def tokenise(tokenizer, texts, length):
     """Token numbers, padded with the end token, (n, length)."""
     return tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").input_ids
@@ -78,35 +93,26 @@ def train(config, work):
     plain = [text.get_input_embeddings().weight, *(m.weight for m in text.modules() if isinstance(m, torch.nn.Embedding))]
     optimiser = networks.Optimiser([{"params": parameters}], config.text_lr, plain + [head.queries])
     rng = random.Random(config.seed)
-    weight = torch.ones(KINDS + SHADES, device=config.device)
-    weight[0] = weight[KINDS] = 0.3
     log = open(f"{work}/text.csv", "w", buffering=1)
     began, step, done = time.time(), 0, 0.0
     while done < 1:
         done = (time.time() - began) / (config.text_minutes * 60)
         scenes = [world.sample_scene(rng) for _ in range(config.text_batch)]
         tokens = tokenise(tokenizer, [captions.caption(s, rng) for s in scenes], config.text_length).to(config.device)
-        answers = [layout(s) for s in scenes]
-        thing, colour = (torch.from_numpy(np.stack([a[i] for a in answers])).to(config.device) for i in (0, 1))
-        back, style = (torch.tensor([a[i] for a in answers], device=config.device) for i in (2, 3))
+        layouts = [layout(s) for s in scenes]
+        answers = [torch.from_numpy(np.stack([a[i] for a in layouts])).to(config.device) for i in range(4)]
         for group in optimiser.param_groups:
             group["lr"] = config.text_lr * min(1, (step + 1) / 50) * max(0.0, min(1.0, (1 - done) / 0.4))
         with torch.autocast(config.device, torch.bfloat16):
             cells, whole = head(text(tokens).last_hidden_state)
-        cells, whole = cells.float().flatten(0, 2), whole.float()
-        loss = F.cross_entropy(cells[:, :KINDS], thing.flatten(), weight[:KINDS])
-        loss = loss + F.cross_entropy(cells[:, KINDS:], colour.flatten(), weight[KINDS:])
-        split = len(BACKGROUND_NAMES)
-        loss = loss + 0.2 * F.cross_entropy(whole[:, :split], back) + 0.2 * F.cross_entropy(whole[:, split:], style)
+        loss, right, hue = layout_loss(cells, whole, answers)
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
         step += 1
         if step % 25 == 0:
-            right = (cells[:, :KINDS].argmax(1) == thing.flatten())[thing.flatten() > 0].float().mean()
-            hue = (cells[:, KINDS:].argmax(1) == colour.flatten())[colour.flatten() > 0].float().mean()
             print(f"{step},{time.time() - began:.0f},{float(loss.detach()):.4f},{right:.3f},{hue:.3f}", file=log)
-    networks.save_atomic({"text": text.state_dict()}, f"{work}/text.pt")
+    networks.save_atomic({"text": text.state_dict(), "head": head.state_dict()}, f"{work}/text.pt")
 
 
 def main():

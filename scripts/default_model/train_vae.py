@@ -1,6 +1,7 @@
 """Stage 1: the autoencoder, on pictures painted as they are needed.
 
     python train_vae.py WORK [--preset cpu128] [--set name=value ...]
+    python train_vae.py WORK --decoder STEPS     afterwards: the decoder alone, from WORK/vae.pt to WORK/decoder.pt
 
 Loss: L1, plus L1 of the differences between neighbours (edges), plus a little KL. Two thirds of the time on quarter
 pictures (cheap), the rest on whole ones, which is how it will be used. Resumes from WORK/vae.pt; log in WORK/vae.csv.
@@ -64,6 +65,8 @@ def train(config, work):
         state = saved["state"]
     log = open(f"{work}/vae.csv", "a", buffering=1)
     budget = config.vae_minutes * 60
+    if state["spent"] >= budget:
+        return
     began, last_save = time.time() - state["spent"], time.time()
     while state["spent"] < budget:
         done = state["spent"] / budget
@@ -96,16 +99,56 @@ def train(config, work):
     print(f"autoencoder: {state['step']} steps, {psnr(vae, config):.2f} dB on unseen scenes")
 
 
+def refine(config, work, steps):
+    """More training for the decoder with the encoder as it is, so that latents made before stay valid."""
+    torch.manual_seed(config.seed + 5)
+    vae = networks.make_vae(config).to(config.device)
+    vae.load_state_dict(torch.load(f"{work}/vae.pt", map_location=config.device, weights_only=False)["vae"])
+    state = {"step": 0}
+    parameters = [*vae.decoder.parameters(), *vae.post_quant_conv.parameters()]
+    optimiser = networks.Optimiser([{"params": parameters}], config.vae_lr)
+    saved = networks.load_if_there(f"{work}/decoder.pt", config.device)
+    if saved:
+        vae.load_state_dict(saved["vae"])
+        optimiser.load_state_dict(saved["optimiser"])
+        state = saved["state"]
+    last_save = time.time()
+    while state["step"] < steps:
+        rng = random.Random(7000003 + state["step"])
+        x = batch_of_pictures(rng, config.vae_batch // 4, config.picture, config.picture).to(config.device)
+        for group in optimiser.param_groups:
+            group["lr"] = 0.7 * config.vae_lr * min(1, (state["step"] + 1) / 50) * min(1.0, 1.02 - state["step"] / steps)
+        with torch.autocast(config.device, torch.bfloat16):
+            with torch.no_grad():
+                z = vae.encode(x).latent_dist.mean.float()
+            y = vae.decode(z + 0.06 * z.std() * torch.randn_like(z)).sample.float()
+        loss = (y - x).abs().mean() + 2 * edge_loss(y, x) + 4 * (y - x).square().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        state["step"] += 1
+        if time.time() - last_save > 60 or state["step"] == steps:
+            data = {"vae": vae.state_dict(), "optimiser": optimiser.state_dict(), "state": state}
+            networks.save_atomic(data, f"{work}/decoder.pt")
+            last_save = time.time()
+            print(state["step"], round(float(loss.detach()), 4), flush=True)
+    print(f"decoder: {psnr(vae, config):.2f} dB on unseen scenes")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("work")
     parser.add_argument("--preset", default="cpu128")
     parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--decoder", type=int, default=0)
     arguments = parser.parse_args()
     config = settings.load(arguments.preset, arguments.set)
     os.makedirs(arguments.work, exist_ok=True)
     torch.set_num_threads(config.threads)
-    train(config, arguments.work)
+    if arguments.decoder:
+        refine(config, arguments.work, arguments.decoder)
+    else:
+        train(config, arguments.work)
 
 
 if __name__ == "__main__":
