@@ -104,7 +104,7 @@ nlohmann::json parse_config(std::string_view text, std::string_view file) {
                                               "or save the model folder again");
   };
   if (text.size() > kMostBytes) refuse("larger than 16 MiB");
-  const auto json = nlohmann::json::parse(quote_constants(text), nullptr, false);
+  auto json = nlohmann::json::parse(quote_constants(text), nullptr, false);
   if (json.is_discarded()) refuse("not valid JSON");
   if (!json.is_object()) refuse("not a JSON object");
   return json;

@@ -117,12 +117,21 @@ std::vector<double> linspace(double start, double stop, int num) {
 
 namespace {
 
+std::vector<double> leading_timesteps(int num, int stride, const SchedulerConfig& config) {
+  std::vector<double> timesteps(static_cast<std::size_t>(num), config.steps_offset);
+  for (int i = 0; i < num; ++i) {
+    timesteps[static_cast<std::size_t>(i)] += static_cast<double>(i) * stride;
+  }
+  return timesteps;
+}
+
 /// round(arange(last, 0, -step)) - 1. numpy's arange takes its step from the first two values, and
 /// its length from a quotient in double, which may hold one value more than expected.
 std::vector<double> trailing_timesteps(double last, double step) {
   std::vector<double> timesteps;
   const double delta = (last - step) - last;
   const double length = std::ceil((0.0 - last) / -step);
+  timesteps.reserve(static_cast<std::size_t>(length));
   for (int i = 0; i < length; ++i) timesteps.push_back(std::nearbyint(last + i * delta) - 1);
   return timesteps;
 }
@@ -139,10 +148,7 @@ std::vector<double> spaced_timesteps(const SchedulerConfig& config, int num_infe
       for (double& t : timesteps) t = whole ? std::nearbyint(t) : static_cast<float>(t);
       break;
     case TimestepSpacing::leading:
-      for (int i = 0; i < num_inference_steps; ++i) {
-        timesteps.push_back(static_cast<double>(i) * (num_train / num_inference_steps) +
-                            config.steps_offset);
-      }
+      timesteps = leading_timesteps(num_inference_steps, num_train / num_inference_steps, config);
       break;
     case TimestepSpacing::trailing:
       return trailing_timesteps(num_train, static_cast<double>(num_train) / num_inference_steps);
@@ -161,9 +167,7 @@ std::vector<double> multistep_timesteps(const SchedulerConfig& config, int num_i
       for (double& t : timesteps) t = std::nearbyint(t);
       break;
     case TimestepSpacing::leading:
-      for (int i = 0; i < num; ++i) {
-        timesteps.push_back(static_cast<double>(i) * (last_timestep / num) + config.steps_offset);
-      }
+      timesteps = leading_timesteps(num, last_timestep / num, config);
       break;
     case TimestepSpacing::trailing:
       return trailing_timesteps(

@@ -156,6 +156,7 @@ SchedulerConfig read_scheduler_config(std::string_view json_text, std::string_vi
 const std::vector<std::string>& scheduler_flag_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> flags;
+    flags.reserve(kNames.size());
     for (const Name& name : kNames) flags.emplace_back(name.flag);
     return flags;
   }();

@@ -57,6 +57,7 @@ double timestep_of(double sigma, const std::vector<double>& log_sigmas) {
 
 std::vector<float> training_sigmas(const std::vector<float>& alphas_cumprod) {
   std::vector<float> sigmas;
+  sigmas.reserve(alphas_cumprod.size());
   for (const float alpha : alphas_cumprod) sigmas.push_back(std::sqrt((1.0F - alpha) / alpha));
   return sigmas;
 }
@@ -75,6 +76,7 @@ void respace_sigmas(const SchedulerConfig& config, const std::vector<float>& tra
                     SigmaTable& table) {
   if (config.sigma_spacing == SigmaSpacing::as_timesteps) return;
   std::vector<double> log_sigmas;
+  log_sigmas.reserve(training.size());
   for (const float sigma : training) log_sigmas.push_back(static_cast<double>(numpy_log(sigma)));
 
   // LMS alone does not look for the two limits when it makes karras sigmas.
@@ -109,6 +111,7 @@ void respace_sigmas(const SchedulerConfig& config, const std::vector<float>& tra
     }
   }
   table.timesteps.clear();
+  table.timesteps.reserve(table.sigmas.size());
   for (const double sigma : table.sigmas) table.timesteps.push_back(timestep_of(sigma, log_sigmas));
 }
 

@@ -68,7 +68,7 @@ def cases():
 
     spacings = ("leading", "linspace", "trailing")
     for spacing in spacings:
-        for class_name in {name for name, _ in FLAGS.values()} - {"LCMScheduler"}:
+        for class_name in sorted({name for name, _ in FLAGS.values()} - {"LCMScheduler"}):
             for steps in (7, 30):
                 yield config(class_name, timestep_spacing=spacing), None, steps, 0.0
     betas = [round(0.0005 + 0.0001 * i, 7) for i in range(100)]
@@ -140,6 +140,8 @@ def cases():
                                      solver_type=solver_type, lower_order_final=lower,
                                      final_sigmas_type="zero" if "++" in algorithm else "sigma_min",
                                      ), None, steps, 0.0
+    for steps in (14, 15):  # lower_order_final ends in between
+        yield config(dpm, solver_order=3, final_sigmas_type="sigma_min"), None, steps, 0.0
     for prediction_type in ("v_prediction", "sample"):
         yield config(dpm, algorithm_type="dpmsolver", final_sigmas_type="sigma_min",
                      prediction_type=prediction_type), None, 8, 0.0
@@ -174,6 +176,7 @@ def cases():
         yield config(lcm, original_inference_steps=50), None, steps, 0.0
     yield config(lcm, original_inference_steps=80, timestep_scaling=5.0), None, 7, 0.0
     yield config(lcm, clip_sample=True), ddim, 4, 0.0
+    yield config(lcm, timestep_scaling=0.002), None, 7, 0.0
     yield config(lcm, clip_sample=True, clip_sample_range=0.9), None, 4, 0.0, "none"
     yield config(lcm, steps_offset=0, clip_sample=True), ddim, 4, 0.0, "none"
 

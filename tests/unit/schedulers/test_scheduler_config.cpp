@@ -237,6 +237,8 @@ TEST_CASE("a schedule says which buffers it needs and whether eta matters") {
   CHECK(needs("heun").timesteps.size() == 15);
   CHECK(needs("euler_a").needs_noise);
   CHECK(needs("lcm").needs_noise);
+  const SchedulerConfig lcm = read(of_class("LCM", R"("steps_offset": 1)"));
+  CHECK_FALSE(make_schedule(lcm, 1, 0).needs_noise);  // none in the last step
 }
 
 TEST_CASE("display names are those that other programs write") {
