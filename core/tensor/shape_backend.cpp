@@ -17,7 +17,9 @@ void ShapeBackend::read(const Tensor&, std::span<std::byte> host) {
 }
 
 Weight ShapeBackend::prepare(std::span<const StoredWeight> parts, const WeightUse& use) {
-  return {stacked_shape(parts, use), use, nullptr};
+  const Shape shape = stacked_shape(parts, use);
+  prepared_bytes_ += static_cast<std::size_t>(shape.elements()) * size_of(use.dtype);
+  return {shape, use, nullptr};
 }
 
 void ShapeBackend::execute(const Op&) {}

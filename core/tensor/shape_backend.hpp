@@ -17,6 +17,12 @@ class ShapeBackend final : public Backend {
   void read(const Tensor& from, std::span<std::byte> host) override;
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void execute(const Op& op) override;
+
+  /// Bytes of all weights prepared so far, in the dtypes asked for.
+  [[nodiscard]] std::size_t prepared_bytes() const { return prepared_bytes_; }
+
+ private:
+  std::size_t prepared_bytes_ = 0;
 };
 
 /// Checkpoint shape of parts stacked along the first dimension; [O, I, 1, 1] as `linear` becomes

@@ -1,0 +1,190 @@
+#include "apps/diffuse_batch/job_list.hpp"
+
+#include <filesystem>
+#include <random>
+
+#include "apps/diffuse_batch/settle.hpp"
+#include "core/base/error.hpp"
+#include "core/base/log.hpp"
+#include "core/io/png_check.hpp"
+#include "core/io/safetensors.hpp"
+
+namespace diffuse {
+namespace {
+
+std::string short_number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.17g", value);
+  return text;
+}
+
+// Everything that decides the bytes of pictures, or which file holds which picture.
+RunRecord record_of(const RunSettings& settings) {
+  const Options& o = settings.options;
+  const auto given = Origin::given;
+  RunRecord record;
+  record.program_version = settings.labels.program_version;
+  record.overwriting = o.overwrite;
+  record.settings = {
+      {"base_seed", std::to_string(settings.base_seed), o.seed ? given : Origin::drawn},
+      {"clip_skip", o.clip_skip ? std::to_string(*o.clip_skip) : "none", given},
+      {"device", settings.device, given},
+      {"dtype", std::string(name_of(settings.dtype)), o.dtype == "auto" ? Origin::chosen : given},
+      {"eta", short_number(o.eta), given},
+      {"guidance_rescale", short_number(o.guidance_rescale), given},
+      {"guidance_scale", short_number(o.guidance_scale), given},
+      {"height", std::to_string(o.height.value_or(0)), given},
+      {"input_type", o.input_type, given},
+      {"instruction_set", settings.instruction_set, given},
+      {"model_fingerprint", settings.fingerprint, given},
+      {"negative_prompt", o.negative_prompt, given},
+      {"noise_grid", o.noise_grid ? std::to_string(*o.noise_grid) : "none", given},
+      {"noise_source", o.noise_source, given},
+      {"num_images_per_prompt", std::to_string(o.num_images_per_prompt), given},
+      {"num_inference_steps", std::to_string(o.num_inference_steps), given},
+      {"output_type", o.output_type, given},
+      {"scheduler", settings.scheduler_class, given},
+      {"width", std::to_string(o.width.value_or(0)), given},
+  };
+  return record;
+}
+
+DType dtype_named(const std::string& name) {
+  for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
+    if (name == name_of(dtype)) return dtype;
+  }
+  throw InputError(ExitCode::busy_output, "run.json names the unknown dtype " + name);
+}
+
+// A latent file is whole if it is a valid safetensors file (it was renamed into place) of this very
+// job.
+PngStatus latent_status(const std::filesystem::path& path, const std::string& hash, bool& same) {
+  same = false;
+  std::error_code ignored;
+  if (!std::filesystem::exists(path, ignored)) return PngStatus::missing;
+  try {
+    const SafetensorsFile file = SafetensorsFile::open(path);
+    const auto found = file.metadata().find(std::string(kJobKey));
+    if (found == file.metadata().end()) return PngStatus::foreign;
+    const auto recorded = parse_job_chunk(found->second);
+    same = recorded && recorded->hash == hash;
+    return PngStatus::whole;
+  } catch (const Error&) {
+    return PngStatus::foreign;
+  }
+}
+
+FolderState inspect_latents(const std::filesystem::path& folder,
+                            std::span<const ExpectedPicture> expected) {
+  FolderState state;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    bool same = false;
+    const PngStatus status =
+        latent_status(folder / expected[i].file_name, expected[i].job_hash, same);
+    if (status == PngStatus::missing) {
+      state.missing.push_back(i);
+    } else if (same) {
+      state.whole.push_back(i);
+    } else {
+      state.conflicts.push_back({i, "holds something else than the latents of this job"});
+    }
+  }
+  return state;
+}
+
+}  // namespace
+
+JobList JobList::read(const Options& options) {
+  JobList list;
+  list.list_ = read_prompt_file(options.prompts);
+  return list;
+}
+
+void JobList::expand(const RunSettings& settings) {
+  std::vector<PromptLine> lines;
+  lines.reserve(list_.prompts.size());
+  for (const PromptEntry& entry : list_.prompts) {
+    lines.push_back(
+        {.line = entry.line, .prompt = entry.prompt, .negative_prompt = {}, .seed = {}});
+  }
+  ExpandSettings expand;
+  expand.settings = job_template(settings.options);
+  expand.base_seed = settings.base_seed;
+  expand.num_images_per_prompt = settings.options.num_images_per_prompt;
+  expand.extension = settings.options.output_type == "latent" ? ".safetensors" : ".png";
+  jobs_ = expand_lines(lines, expand);
+  whole_.assign(jobs_.size(), false);
+}
+
+void JobList::match_record(RunSettings& settings) {
+  const std::filesystem::path folder = settings.options.output_dir;
+  RunRecord wanted = record_of(settings);
+  const auto recorded = read_run_record(folder);
+  record_ = recorded ? continue_run(*recorded, wanted, folder) : wanted;
+  record_.exit_code.reset();
+  settings.base_seed = std::stoull(setting_of(record_, "base_seed").value_or("0"));
+  settings.dtype = dtype_named(setting_of(record_, "dtype").value_or(""));
+}
+
+void JobList::inspect(const RunSettings& settings) {
+  const std::filesystem::path folder = settings.options.output_dir;
+  std::vector<ExpectedPicture> expected;
+  expected.reserve(jobs_.size());
+  for (const RenderJob& job : jobs_) {
+    expected.push_back({job.line, job.file_name, job_hash(picture_job(job, settings))});
+  }
+  const FolderState state = settings.options.output_type == "latent"
+                                ? inspect_latents(folder, expected)
+                                : inspect_folder(folder, expected);
+  if (!record_.overwriting) refuse_conflicts(folder, state, expected);
+  for (const std::size_t i : state.whole) whole_[i] = true;
+  for (const std::size_t i : state.torn) {
+    log()->warn("{}: not whole, rendered again", jobs_[i].file_name);
+  }
+}
+
+void JobList::open_output(RunSettings& settings) {
+  const std::filesystem::path folder = settings.options.output_dir;
+  prepare_output_folder(folder);
+  lock_ = std::make_unique<OutputFolderLock>(folder);
+  sweep_temporaries(folder);
+  if (settings.options.seed) {
+    settings.base_seed = *settings.options.seed;
+  } else {
+    settings.base_seed = std::random_device()();  // 32 bits: all that torch's CPU generator uses
+  }
+  match_record(settings);
+  expand(settings);
+  inspect(settings);
+  write_run_record(folder, record_);
+}
+
+void JobList::close_output(const RunSettings& settings, ExitCode code) {
+  record_.exit_code = static_cast<int>(code);
+  if (code == ExitCode::ok) record_.overwriting = false;
+  write_run_record(settings.options.output_dir, record_);
+  lock_.reset();
+}
+
+std::vector<RenderJob> JobList::open_jobs() const {
+  std::vector<RenderJob> open;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (!whole_[i]) open.push_back(jobs_[i]);
+  }
+  return open;
+}
+
+std::vector<RenderResult> JobList::kept(const RunSettings& settings) const {
+  std::vector<RenderResult> kept;
+  for (std::size_t i = 0; i < jobs_.size(); ++i) {
+    if (!whole_[i]) continue;
+    RenderResult result;
+    result.index = jobs_[i].index;
+    result.path = output_path(settings, jobs_[i]);
+    result.seed = jobs_[i].seed;
+    kept.push_back(std::move(result));
+  }
+  return kept;
+}
+
+}  // namespace diffuse

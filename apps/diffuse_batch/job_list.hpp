@@ -1,0 +1,49 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/diffuse_batch/run_settings.hpp"
+#include "core/io/output_folder.hpp"
+#include "core/io/prompt_file.hpp"
+#include "core/io/run_record.hpp"
+#include "core/pipeline/render_job.hpp"
+
+namespace diffuse {
+
+/// On root: the list, its jobs, and what the output folder already holds of them.
+class JobList {
+ public:
+  /// Reads the list whole. Throws InputError(bad_list) with all mistakes, or ConfigError.
+  static JobList read(const Options& options);
+
+  /// Fixes every job: index, seed, settings, file name. `settings.base_seed` must be known.
+  void expand(const RunSettings& settings);
+
+  /// Claims the output folder, matches or writes its run record (which may settle the base seed and
+  /// the dtype in `settings`), expands the jobs and finds out which pictures are already there.
+  /// Throws InputError(bad_output or busy_output), Error(storage).
+  void open_output(RunSettings& settings);
+  /// Writes how the run ended and gives the folder back.
+  void close_output(const RunSettings& settings, ExitCode code);
+
+  [[nodiscard]] const std::vector<RenderJob>& jobs() const { return jobs_; }
+  /// Jobs still to be rendered, in list order.
+  [[nodiscard]] std::vector<RenderJob> open_jobs() const;
+  /// What earlier runs finished.
+  [[nodiscard]] std::vector<RenderResult> kept(const RunSettings& settings) const;
+  [[nodiscard]] const PromptList& prompts() const { return list_; }
+
+ private:
+  void match_record(RunSettings& settings);
+  void inspect(const RunSettings& settings);
+
+  PromptList list_;
+  std::vector<RenderJob> jobs_;
+  std::vector<bool> whole_;  // per job: the picture is there
+  std::unique_ptr<OutputFolderLock> lock_;
+  RunRecord record_;
+};
+
+}  // namespace diffuse

@@ -1,0 +1,34 @@
+#include <cstdio>
+#include <exception>
+#include <iostream>
+
+#include "apps/diffuse_batch/options.hpp"
+#include "apps/diffuse_batch/run_batch.hpp"
+#include "core/base/threads.hpp"
+#include "core/io/mapped_file.hpp"
+#include "mpi/launcher.hpp"
+
+int main(int argc, char** argv) {
+  try {
+    const diffuse::ParsedOptions parsed = diffuse::parse_options(argc, argv);
+    if (!parsed.output.empty()) {
+      // Asked of N ranks, answered once; no device and no MPI are needed.
+      if (diffuse::mpi::launched_rank() == 0) std::cout << parsed.output << std::flush;
+      return 0;
+    }
+    diffuse::exit_on_bus_error();
+    diffuse::restart_with_threads(parsed.options.threads, argv);
+    return static_cast<int>(diffuse::run(parsed));
+  } catch (const diffuse::Error& error) {
+    // Ranks that do not know each other have all come here: one message is enough.
+    const bool alone = error.code() == diffuse::ExitCode::launcher;
+    if (alone && diffuse::mpi::launched_rank() != 0) return static_cast<int>(error.code());
+    std::fprintf(stderr, "diffuse-batch: error[%d]: %s\n", static_cast<int>(error.code()),
+                 error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "diffuse-batch: error[70]: %s (this is a bug: please report it)\n",
+                 error.what());
+    return static_cast<int>(diffuse::ExitCode::bug);
+  }
+}

@@ -1,0 +1,217 @@
+#include "apps/diffuse_batch/options.hpp"
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "core/schedulers/scheduler.hpp"
+
+namespace diffuse {
+namespace {
+
+// Largest side of a picture: far above what any model can do, low enough for 32-bit products.
+constexpr int kMaxSide = 32768;
+constexpr int kMaxSteps = 10000;
+
+CLI::Validator finite() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        double value = 0;
+        if (!CLI::detail::lexical_cast(text, value) || !std::isfinite(value)) {
+          return "must be a finite number, not " + text;
+        }
+        return {};
+      },
+      "NUMBER", "finite");
+}
+
+void add_model_options(CLI::App& app, Options& o) {
+  app.add_option(
+         "--model", o.model,
+         "Model folder (diffusers layout), single-file SD 1.x checkpoint, or hub name found "
+         "offline (default: DIFFUSE_BATCH_MODEL, else the model that ships)")
+      ->group("Model");
+  app.add_option("--variant", o.variant, "Weight files NAME.<variant>.safetensors, e.g. fp16")
+      ->group("Model");
+  app.add_option("--vae", o.vae, "Folder of another autoencoder")->group("Model");
+  app.add_option("--tokenizer", o.tokenizer, "Tokenizer folder, for single-file checkpoints")
+      ->group("Model");
+  app.add_option("--dtype", o.dtype, "Type of activations and weights")
+      ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
+      ->capture_default_str()
+      ->group("Model");
+  app.add_option("--device", o.device, "Where to compute")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+      ->capture_default_str()
+      ->group("Model");
+}
+
+void add_picture_options(CLI::App& app, Options& o) {
+  const char* group = "Pictures";
+  app.add_option("--num-inference-steps", o.num_inference_steps, "Denoising steps")
+      ->check(CLI::Range(1, kMaxSteps))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--guidance-scale", o.guidance_scale,
+                 "Classifier-free guidance; 1 or less switches it off")
+      ->check(finite())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--guidance-rescale", o.guidance_rescale, "Rescale factor of arXiv:2305.08891")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--clip-skip", o.clip_skip,
+                 "Last text encoder layers left out, as diffusers counts")
+      ->check(CLI::Range(0, 1000))
+      ->group(group);
+  app.add_option("--seed", o.seed,
+                 "Seed of the first picture; picture i gets seed + i (default: drawn)")
+      ->group(group);
+  app.add_option("--negative-prompt", o.negative_prompt, "What the pictures should not show")
+      ->group(group);
+  app.add_option("--width", o.width, "Pixels, a multiple of the autoencoder's factor")
+      ->check(CLI::Range(1, kMaxSide))
+      ->group(group);
+  app.add_option("--height", o.height, "Pixels, a multiple of the autoencoder's factor")
+      ->check(CLI::Range(1, kMaxSide))
+      ->group(group);
+  std::string names;
+  for (const std::string& name : scheduler_flag_names()) names += (names.empty() ? "" : " ") + name;
+  app.add_option("--scheduler", o.scheduler,
+                 "One of " + names + ", or a diffusers class name (default: the model's)")
+      ->group(group);
+  app.add_option("--eta", o.eta, "Noise of DDIM steps, 0 to 1")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--num-images-per-prompt", o.num_images_per_prompt, "Pictures of each line")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--noise-source", o.noise_source,
+                 "Whose random numbers: torch's on cpu or on cuda")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--noise-grid", o.noise_grid, "Threads of the GPU imitated by --noise-source cuda")
+      ->check(CLI::PositiveNumber)
+      ->group(group);
+}
+
+void add_run_options(CLI::App& app, Options& o) {
+  const char* group = "Run";
+  app.add_option("--output-dir", o.output_dir, "Folder of the pictures, created if missing")
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--output-type", o.output_type, "What is written for each job")
+      ->check(CLI::IsMember({"png", "latent"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--input-type", o.input_type,
+                 "What the list holds: prompts, or paths of latent files to decode")
+      ->check(CLI::IsMember({"prompts", "latent"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--batch-size", o.batch_size, "Pictures denoised together (default: 1 on a CPU)")
+      ->check(CLI::Range(1, 1024))
+      ->group(group);
+  app.add_option("--threads", o.threads, "CPU threads of a rank (default: its share of the cores)")
+      ->check(CLI::Range(1, 4096))
+      ->group(group);
+  app.add_flag("--apply-padding", o.apply_padding,
+               "Give every rank the same number of jobs by rendering copies of the last one");
+  app.add_flag("--overwrite", o.overwrite, "Allow files in the output folder to be replaced");
+  app.add_flag("--dry-run", o.dry_run, "Print the plan; load no weights, render nothing");
+  app.add_option("--contact-sheet", o.contact_sheet,
+                 "Also write a grid of all pictures to this PNG")
+      ->group(group);
+}
+
+void add_report_options(CLI::App& app, Options& o) {
+  const char* group = "Reporting";
+  app.add_option("--log-level", o.log_level, "What is logged on standard error")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--progress", o.progress, "Form of the progress report")
+      ->check(CLI::IsMember({"auto", "bar", "lines", "none"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--log-file", o.log_file, "Also log to FILE.<rank>")->group(group);
+  app.add_flag("--quiet", o.quiet, "Errors only on standard error")->group(group);
+  app.add_flag("--profile", o.profile, "Print the time of every op and shape at the end")
+      ->group(group);
+}
+
+bool is_scheduler_name(const std::string& name) {
+  const std::vector<std::string>& flags = scheduler_flag_names();
+  if (std::find(flags.begin(), flags.end(), name) != flags.end()) return true;
+  for (int kind = 0; kind <= static_cast<int>(SchedulerKind::lcm); ++kind) {
+    if (name == scheduler_class_name(static_cast<SchedulerKind>(kind))) return true;
+  }
+  return false;
+}
+
+std::string one_line(std::string text) {
+  for (char& c : text) {
+    if (c == '\n') c = ' ';
+  }
+  while (!text.empty() && text.back() == ' ') text.pop_back();
+  return text;
+}
+
+// Contradictions and values that only make sense together.
+std::string check(const Options& o) {
+  std::string wrong;
+  const auto add = [&](const std::string& text) { wrong += (wrong.empty() ? "" : "; ") + text; };
+  if (o.noise_grid && o.noise_source != "cuda") add("--noise-grid needs --noise-source cuda");
+  if (o.output_type == "latent" && !o.contact_sheet.empty()) {
+    add("--contact-sheet needs pictures, not --output-type latent");
+  }
+  if (o.input_type == "latent" && o.output_type == "latent") {
+    add("--input-type latent decodes: --output-type latent would write what is already there");
+  }
+  if (!o.scheduler.empty() && !is_scheduler_name(o.scheduler)) {
+    add("--scheduler: unknown name " + o.scheduler + " (see --help)");
+  }
+  if (o.output_dir.empty()) add("--output-dir must not be empty");
+  if (o.prompts.empty()) add("a prompt list is needed: a file, or - for standard input");
+  return wrong;
+}
+
+}  // namespace
+
+ParsedOptions parse_options(int argc, char** argv) {
+  ParsedOptions parsed;
+  Options& o = parsed.options;
+  CLI::App app{
+      "Renders a list of prompts with a latent diffusion model, one rank per device:\n"
+      "  mpirun -np 4 diffuse-batch prompts.txt"};
+  app.name("diffuse-batch");
+  app.option_defaults()->always_capture_default(false);
+  bool version = false;
+  app.add_option("prompts", o.prompts, "Prompt list, one a line (UTF-8); - reads standard input");
+  add_model_options(app, o);
+  add_picture_options(app, o);
+  add_run_options(app, o);
+  add_report_options(app, o);
+  app.set_config("--config", "", "Read flags from FILE (key = value); the command line wins");
+  app.add_flag("--version", version, "Print versions of the program and its libraries");
+  try {
+    app.parse(argc, argv);
+    if (version) {
+      parsed.output = version_text();
+    } else {
+      parsed.error = check(o);
+    }
+  } catch (const CLI::CallForHelp&) {
+    parsed.output = app.help();
+  } catch (const CLI::ParseError& error) {
+    parsed.error = one_line(error.what());
+  }
+  return parsed;
+}
+
+}  // namespace diffuse

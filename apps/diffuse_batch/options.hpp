@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+
+namespace diffuse {
+
+/// Everything the command line and the configuration file say; defaults are those of diffusers.
+struct Options {
+  std::string prompts;  ///< file, or "-" for standard input
+
+  // Model.
+  std::string model, variant, vae, tokenizer;
+  std::string dtype = "auto", device = "auto";
+
+  // Pictures.
+  int num_inference_steps = 50;
+  double guidance_scale = 7.5;
+  double guidance_rescale = 0;
+  std::optional<int> clip_skip;
+  std::optional<std::uint64_t> seed;
+  std::string negative_prompt;
+  std::optional<int> width, height;
+  std::string scheduler;
+  double eta = 0;
+  int num_images_per_prompt = 1;
+  std::string noise_source = "cpu";
+  std::optional<std::uint64_t> noise_grid;
+
+  // Run.
+  std::string output_dir = "outputs";
+  std::string output_type = "png", input_type = "prompts";
+  int batch_size = 0;  ///< 0: chosen
+  int threads = 0;     ///< 0: all cores that this rank owns
+  bool apply_padding = false;
+  bool overwrite = false;
+  bool dry_run = false;
+  std::string contact_sheet;
+
+  // Reporting.
+  std::string log_level = "info", progress = "auto", log_file;
+  bool quiet = false;
+  bool profile = false;
+};
+
+/// What parsing the command line came to.
+struct ParsedOptions {
+  Options options;
+  std::string error;  ///< not empty: usage mistake, one line
+  std::string
+      output;  ///< not empty: --help or --version asked for; print this on standard output and end
+};
+
+/// Parses and checks everything that needs no file but the configuration file. Never prints or
+/// throws.
+ParsedOptions parse_options(int argc, char** argv);
+
+/// The --version text: program, commit, backends and library versions.
+std::string version_text();
+
+}  // namespace diffuse

@@ -1,0 +1,147 @@
+#include "apps/diffuse_batch/rank_renderer.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+#include "core/io/safetensors.hpp"
+#include "mpi/agreement.hpp"
+
+namespace diffuse {
+namespace {
+
+constexpr int kWriterThreads = 1;
+constexpr std::size_t kQueueCapacity = 16;
+
+std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
+                                                               start)
+      .count();
+}
+
+}  // namespace
+
+RankRenderer::RankRenderer(StableDiffusion& model, const RunSettings& settings, int rank,
+                           Events events)
+    : model_(model),
+      settings_(settings),
+      rank_(rank),
+      events_(std::move(events)),
+      writers_(kWriterThreads, kQueueCapacity, [this](const PngWriterPool::Result& result) {
+        const std::lock_guard lock(mutex_);
+        written_.push_back(result);
+      }) {}
+
+RenderResult RankRenderer::result_of(const RenderJob& job, std::int64_t milliseconds) const {
+  RenderResult result;
+  result.index = job.index;
+  result.path = output_path(settings_, job);
+  result.seed = job.seed;
+  result.milliseconds = milliseconds;
+  result.rank = rank_;
+  return result;
+}
+
+void RankRenderer::report(RenderResult result, ExitCode code) {
+  if (code != ExitCode::ok) {
+    result.status = RenderStatus::failed;
+    if (mpi::severity_of(code) > mpi::severity_of(code_)) code_ = code;
+  }
+  events_.finished(result);
+}
+
+void RankRenderer::drain() {
+  std::vector<PngWriterPool::Result> now;
+  {
+    const std::lock_guard lock(mutex_);
+    now.swap(written_);
+  }
+  for (const PngWriterPool::Result& written : now) {
+    const auto found = std::find_if(submitted_.begin(), submitted_.end(),
+                                    [&](const auto& r) { return r.index == written.id; });
+    RenderResult result = *found;
+    submitted_.erase(found);
+    result.error = written.error;
+    report(std::move(result), written.code);
+  }
+}
+
+void RankRenderer::write_latents(const RenderJob& job, const Latents& latents,
+                                 RenderResult result) {
+  TensorToWrite tensor;
+  tensor.name = "latents";
+  tensor.dtype = StoredDType::f32;
+  tensor.shape = {1, latents.channels, latents.height, latents.width};
+  tensor.bytes = std::as_bytes(std::span(latents.values));
+  const std::string chunk =
+      job_chunk_text(picture_job(job, settings_), settings_.labels.program_version);
+  try {
+    write_safetensors(result.path, {tensor}, {{std::string(kJobKey), chunk}});
+    report(std::move(result), ExitCode::ok);
+  } catch (const Error& error) {
+    result.error = error.what();
+    report(std::move(result), error.code());
+  }
+}
+
+void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
+                                  std::int64_t milliseconds) {
+  const auto start = std::chrono::steady_clock::now();
+  RenderResult result = result_of(job, milliseconds);
+  if (!std::all_of(latents.values.begin(), latents.values.end(),
+                   [](float value) { return std::isfinite(value); })) {
+    result.error =
+        "the latents are not finite (the weights overflow in this dtype: try --dtype f32)";
+    if (!job.padding) report(std::move(result), ExitCode::some_failed);
+    return;
+  }
+  if (settings_.options.output_type == "latent") {
+    if (!job.padding) write_latents(job, latents, std::move(result));
+    return;
+  }
+  Image image = model_.decode(latents, events_.between);
+  if (image.width == 0) {
+    stopped_ = true;
+    return;
+  }
+  if (job.padding) return;
+  result.milliseconds += milliseconds_since(start);
+  submitted_.push_back(result);
+  writers_.submit({.id = job.index,
+                   .path = result.path,
+                   .width = image.width,
+                   .height = image.height,
+                   .rgb = std::move(image.rgb),
+                   .texts = picture_texts(picture_job(job, settings_), settings_.labels)});
+}
+
+void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::vector<Latents> latents = model_.denoise(batch, events_.between);
+  if (latents.empty()) {
+    stopped_ = true;
+    return;
+  }
+  const std::int64_t each = milliseconds_since(start) / static_cast<std::int64_t>(batch.size());
+  for (std::size_t i = 0; i < batch.size() && !stopped_; ++i) {
+    finish_picture(batch[i], latents[i], each);
+  }
+}
+
+ExitCode RankRenderer::render(const std::vector<RenderJob>& jobs) {
+  for (const std::vector<std::size_t>& positions : make_batches(jobs, settings_.batch_size)) {
+    std::vector<RenderJob> batch;
+    for (const std::size_t position : positions) batch.push_back(jobs[position]);
+    render_batch(batch);
+    drain();
+    if (stopped_ || code_ == ExitCode::storage || code_ == ExitCode::device_lost) break;
+  }
+  writers_.flush();
+  drain();
+  if (stopped_ && mpi::severity_of(ExitCode::stopped) > mpi::severity_of(code_)) {
+    code_ = ExitCode::stopped;
+  }
+  return code_;
+}
+
+}  // namespace diffuse

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "apps/diffuse_batch/run_settings.hpp"
+#include "core/io/png_writer.hpp"
+#include "core/pipeline/stable_diffusion.hpp"
+
+namespace diffuse {
+
+/// Renders the jobs of one rank, batch by batch; files are written by threads of their own while
+/// the next batch is computed.
+class RankRenderer {
+ public:
+  /// Called on the rendering thread.
+  struct Events {
+    std::function<void(const RenderResult&)> finished;
+    std::function<bool(int step, int steps)> between;  ///< false: stop
+  };
+
+  RankRenderer(StableDiffusion& model, const RunSettings& settings, int rank, Events events);
+
+  /// ok, some_failed, stopped, or the code of a storage failure, after which the rest is left
+  /// undone.
+  ExitCode render(const std::vector<RenderJob>& jobs);
+
+ private:
+  void render_batch(const std::vector<RenderJob>& batch);
+  void finish_picture(const RenderJob& job, const Latents& latents, std::int64_t milliseconds);
+  void write_latents(const RenderJob& job, const Latents& latents, RenderResult result);
+  void report(RenderResult result, ExitCode code);
+  void drain();
+  [[nodiscard]] RenderResult result_of(const RenderJob& job, std::int64_t milliseconds) const;
+
+  StableDiffusion& model_;
+  const RunSettings& settings_;
+  int rank_;
+  Events events_;
+  ExitCode code_ = ExitCode::ok;
+  bool stopped_ = false;
+
+  std::mutex mutex_;  // guards written_, filled by the writer threads
+  std::vector<PngWriterPool::Result> written_;
+  std::vector<RenderResult> submitted_;  // handed to the writers, not yet reported
+  PngWriterPool writers_;                // last: its threads use the members above
+};
+
+}  // namespace diffuse

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "apps/diffuse_batch/path_printer.hpp"
+#include "core/base/progress.hpp"
+#include "core/pipeline/render_job.hpp"
+
+namespace diffuse {
+
+/// On root: paths on standard output in list order, failures and one progress line for all ranks on
+/// standard error.
+class Reporter {
+ public:
+  struct Setup {
+    std::int64_t jobs = 0;           ///< of the whole list
+    std::vector<RenderResult> kept;  ///< finished by earlier runs
+    ProgressMode progress = ProgressMode::lines;
+  };
+  explicit Reporter(const Setup& setup);
+
+  /// A job ended; told twice, it counts once.
+  void finished(const RenderResult& result);
+  /// Called often while root renders; decides itself when to print.
+  void tick(int step, int steps);
+  /// Prints what is left and the last progress line.
+  void finish();
+
+  [[nodiscard]] std::int64_t done() const { return done_; }
+  [[nodiscard]] std::int64_t failed() const { return failed_; }
+  /// Paths of all whole pictures, in list order.
+  [[nodiscard]] std::vector<std::filesystem::path> paths() const;
+
+ private:
+  PathPrinter printer_;
+  Progress progress_;
+  std::int64_t jobs_;
+  std::int64_t done_ = 0, failed_ = 0;
+  std::map<std::int64_t, std::string> paths_;
+  double began_;
+};
+
+}  // namespace diffuse

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "apps/diffuse_batch/options.hpp"
+#include "core/base/dtype.hpp"
+#include "core/io/picture_metadata.hpp"
+#include "core/pipeline/render_job.hpp"
+#include "core/schedulers/scheduler.hpp"
+
+namespace diffuse {
+
+/// The options with every open choice made, equal on all ranks.
+struct RunSettings {
+  Options options;
+  std::string model;            ///< path or hub name
+  std::string fingerprint;      ///< of the model
+  std::string device;           ///< "cpu" or "cuda"
+  std::string instruction_set;  ///< and library versions, as the backend names them
+  DType dtype = DType::f32;
+  std::uint64_t base_seed = 0;
+  int batch_size = 1;
+  std::string scheduler_class;  ///< of the model, or the flag
+  PictureLabels labels;
+};
+
+/// What a picture's file tells of its job.
+PictureJob picture_job(const RenderJob& job, const RunSettings& settings);
+
+/// Output folder as given, and the file name.
+std::string output_path(const RunSettings& settings, const RenderJob& job);
+
+}  // namespace diffuse

@@ -1,0 +1,146 @@
+#include "core/pipeline/stable_diffusion.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "core/base/error.hpp"
+#include "core/pipeline/checkpoint_source.hpp"
+#include "core/tensor/shape_backend.hpp"
+
+namespace diffuse {
+
+struct StableDiffusion::Networks {
+  std::optional<ClipTextModel> text_encoder;
+  std::optional<UNet2DConditionModel> unet;
+  AutoencoderKlDecoder vae;
+};
+
+bool is_guided(const UNet2DConditionConfig& config, double guidance_scale) {
+  return guidance_scale > 1.0 && config.time_cond_proj_dim == 0;
+}
+
+namespace {
+
+// Loads one network: a first pass over shapes alone finds all mistakes at once, a second reads the
+// weights.
+template <class Model, class Config>
+Model load_network(WeightSource& source, Ops& ops, const Config& config) {
+  ShapeBackend shapes;
+  Ops shape_ops(shapes, DType::f32);
+  CheckingSource checking(source);
+  (void)Model::load(WeightReader(checking, shape_ops), config);
+  checking.throw_if_any();
+  return Model::load(WeightReader(source, ops), config);
+}
+
+}  // namespace
+
+StableDiffusion::StableDiffusion(const ModelFolder& folder, Backend& backend,
+                                 const Settings& settings)
+    : StableDiffusion(folder, backend, settings, false) {}
+
+StableDiffusion::StableDiffusion(const ModelFolder& folder, Backend& backend,
+                                 const Settings& settings, bool shapes_only)
+    : settings_(settings),
+      tokenizer_(ClipTokenizer::load(folder.tokenizer_folder())),
+      configs_(read_configs(folder, tokenizer_)),
+      scheduler_(folder.scheduler()),
+      pipeline_class_(folder.class_name()),
+      ops_(backend, settings.dtype),
+      arena_(backend),
+      networks_(std::make_unique<Networks>()) {
+  load(folder, shapes_only);
+}
+
+StableDiffusion::~StableDiffusion() = default;
+
+void StableDiffusion::load(const ModelFolder& folder, bool shapes_only) {
+  ShapeSource shapes;
+  const auto read = [&]<class Model, class Config>(Component component, const Config& config) {
+    if (shapes_only) return Model::load(WeightReader(shapes, ops_), config);
+    CheckpointSource source(folder.weights(component));
+    Model model = load_network<Model>(source, ops_, config);
+    source.drop_pages();
+    return model;
+  };
+  networks_->vae = read.template operator()<AutoencoderKlDecoder>(Component::vae, configs_.vae);
+  decode_.emplace(ops_, arena_, networks_->vae);
+  if (settings_.decoder_only) return;
+  networks_->text_encoder =
+      read.template operator()<ClipTextModel>(Component::text_encoder, configs_.text_encoder);
+  networks_->unet = read.template operator()<UNet2DConditionModel>(Component::unet, configs_.unet);
+  text_.emplace(ops_, arena_, *networks_->text_encoder, tokenizer_);
+  denoise_.emplace(ops_, arena_, *networks_->unet);
+}
+
+std::shared_ptr<const Schedule> StableDiffusion::schedule_for(const RenderJob& job) {
+  const auto key = std::make_tuple(job.scheduler, job.num_inference_steps, job.eta);
+  std::shared_ptr<const Schedule>& known = schedules_[key];
+  if (!known) {
+    const SchedulerConfig config = read_scheduler(scheduler_, pipeline_class_, job.scheduler);
+    known = std::make_shared<Schedule>(make_schedule(config, job.num_inference_steps, job.eta));
+  }
+  return known;
+}
+
+std::vector<Latents> StableDiffusion::denoise(std::span<const RenderJob> batch,
+                                              const StepObserver& observe) {
+  const RenderJob& first = batch.front();
+  const bool guided = is_guided(configs_.unet, first.guidance_scale);
+
+  // Encode: negative texts first, then the prompts; clip_skip is for prompts only, as in diffusers.
+  std::vector<TextPhase::Request> requests;
+  if (guided) {
+    for (const RenderJob& job : batch) requests.push_back({job.negative_prompt, 0});
+  }
+  for (const RenderJob& job : batch) requests.push_back({job.prompt, std::max(job.clip_skip, 0)});
+  const auto texts = text_->encode(requests);
+
+  // Denoise.
+  std::vector<DenoiseJob> jobs;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    jobs.push_back({.positive = texts[guided ? batch.size() + i : i],
+                    .negative = guided ? texts[i] : nullptr,
+                    .seed = batch[i].seed,
+                    .guidance_scale = batch[i].guidance_scale,
+                    .guidance_rescale = batch[i].guidance_rescale});
+  }
+  const int factor = configs_.vae.scale_factor();
+  return denoise_->run(jobs,
+                       {.height = first.height / factor,
+                        .width = first.width / factor,
+                        .schedule = schedule_for(first),
+                        .noise_source = settings_.noise_source,
+                        .noise_grid = settings_.noise_grid},
+                       observe);
+}
+
+Image StableDiffusion::decode(const Latents& latents, const StepObserver& observe) {
+  return decode_->run(latents, observe);
+}
+
+MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job, int pictures,
+                                 DType dtype) {
+  ShapeBackend shapes;
+  StableDiffusion model(folder, shapes, {.dtype = dtype}, true);
+  MemoryNeed need;
+  need.weights = shapes.prepared_bytes();
+  const int factor = model.configs_.vae.scale_factor();
+  const bool guided = is_guided(model.configs_.unet, job.guidance_scale);
+  const auto add = [&](const Program& program, double& flops) {
+    need.arena = std::max(need.arena, program.arena_bytes());
+    for (const Op& op : program.ops()) flops += cost_of(op).flops;
+  };
+  const DenoiseSettings settings{.height = job.height / factor,
+                                 .width = job.width / factor,
+                                 .schedule = model.schedule_for(job)};
+  add(model.text_->program((guided ? 2 : 1) * pictures, std::max(job.clip_skip, 0)),
+      need.encode_flops);
+  add(model.denoise_->step_program(pictures, guided, settings, model.tokenizer_.model_max_length(),
+                                   job.guidance_scale),
+      need.step_flops);
+  add(model.decode_->program(settings.height, settings.width), need.decode_flops);
+  return need;
+}
+
+}  // namespace diffuse

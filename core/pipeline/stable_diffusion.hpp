@@ -1,0 +1,97 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "core/io/model_folder.hpp"
+#include "core/pipeline/decode_phase.hpp"
+#include "core/pipeline/denoise_phase.hpp"
+#include "core/pipeline/render_job.hpp"
+#include "core/pipeline/text_phase.hpp"
+
+namespace diffuse {
+
+/// What the configuration files of a Stable Diffusion folder say, read and judged before any
+/// weight.
+struct StableDiffusionConfigs {
+  ClipTextConfig text_encoder;
+  UNet2DConditionConfig unet;
+  AutoencoderKlConfig vae;
+
+  /// Side of the usual picture, in pixels.
+  [[nodiscard]] int default_size() const { return unet.sample_size * vae.scale_factor(); }
+};
+
+/// Throws InputError(bad_model) naming file and key for values that are malformed or not supported,
+/// and for components that do not fit each other.
+StableDiffusionConfigs read_configs(const ModelFolder& folder, const ClipTokenizer& tokenizer);
+
+/// The scheduler of the folder, or what `from_config` makes of it for the scheduler named `flag`.
+SchedulerConfig read_scheduler(const SchedulerFile& file, const std::string& pipeline_class,
+                               const std::string& flag);
+
+/// Bytes that a run on these shapes needs, computed from shapes alone.
+struct MemoryNeed {
+  std::size_t weights = 0, arena = 0;
+  double step_flops = 0, decode_flops = 0, encode_flops = 0;
+};
+
+/// Stable Diffusion 1.x and 2.x: the three networks and the three phases on one backend.
+class StableDiffusion {
+ public:
+  struct Settings {
+    DType dtype = DType::f32;
+    NoiseSource noise_source = NoiseSource::cpu;
+    std::optional<std::uint64_t> noise_grid{};
+    bool decoder_only = false;  ///< for lists of latents: the other networks are not read
+  };
+
+  /// Reads the weights. Throws InputError(bad_model), naming all missing or mis-shaped weights of a
+  /// component.
+  StableDiffusion(const ModelFolder& folder, Backend& backend, const Settings& settings);
+  ~StableDiffusion();
+
+  /// Latents of a batch of jobs with equal settings (`make_batches`). Empty if `observe` asked to
+  /// stop.
+  std::vector<Latents> denoise(std::span<const RenderJob> batch, const StepObserver& observe);
+  /// Pixels of one picture; width 0 if `observe` asked to stop.
+  Image decode(const Latents& latents, const StepObserver& observe);
+
+  [[nodiscard]] const ClipTokenizer& tokenizer() const { return tokenizer_; }
+  [[nodiscard]] const StableDiffusionConfigs& configs() const { return configs_; }
+
+  /// Costs of rendering batches of `pictures` jobs like `job`; nothing is loaded.
+  static MemoryNeed need(const ModelFolder& folder, const RenderJob& job, int pictures,
+                         DType dtype);
+
+ private:
+  struct Networks;
+  StableDiffusion(const ModelFolder& folder, Backend& backend, const Settings& settings,
+                  bool shapes_only);
+  void load(const ModelFolder& folder, bool shapes_only);
+  std::shared_ptr<const Schedule> schedule_for(const RenderJob& job);
+
+  Settings settings_;
+  ClipTokenizer tokenizer_;
+  StableDiffusionConfigs configs_;
+  SchedulerFile scheduler_;
+  std::string pipeline_class_;
+  Ops ops_;
+  Arena arena_;
+  std::unique_ptr<Networks> networks_;
+  std::optional<TextPhase> text_;
+  std::optional<DenoisePhase> denoise_;
+  std::optional<DecodePhase> decode_;
+  std::map<std::tuple<std::string, int, double>, std::shared_ptr<const Schedule>> schedules_;
+};
+
+/// The guided half is rendered for guidance_scale > 1, unless the model takes the scale as an
+/// input.
+bool is_guided(const UNet2DConditionConfig& config, double guidance_scale);
+
+}  // namespace diffuse

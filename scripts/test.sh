@@ -1,0 +1,93 @@
+#!/usr/bin/env bash
+# Builds and runs all tests; the last line is "N passed, N failed" over all builds.
+#   scripts/test.sh          one Release build, all of ctest
+#   scripts/test.sh --ci     also: formatting, clang++ with address and undefined-behaviour sanitizers,
+#                            thread sanitizer over the threaded code, clang-tidy
+set -uo pipefail
+cd "$(dirname "$0")/.."
+ci=0
+[ "${1:-}" = --ci ] && ci=1
+builds=${DIFFUSE_BUILD_ROOT:-build}
+export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+export LSAN_OPTIONS="suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0"
+
+passed=0
+failed=0
+table=""
+
+# stage NAME COMMAND...: runs it, notes the time; a failure counts once.
+stage() {
+  local name=$1 start=$SECONDS
+  shift
+  echo "=== $name"
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "=== $name FAILED"; fi
+  table+=$(printf '%6d s  %s' $((SECONDS - start)) "$name")$'\n'
+}
+
+# tests NAME DIR [ctest arguments]: runs ctest and adds its counts.
+tests() {
+  local name=$1 dir=$2 start=$SECONDS log counts bad all
+  shift 2
+  echo "=== $name"
+  log=$(mktemp)
+  ctest --test-dir "$dir" --output-on-failure -j "$(nproc)" "$@" </dev/null | tee "$log"
+  counts=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\).*/\1 \2/p' "$log" | tail -n 1)
+  read -r bad all <<<"${counts:-1 1}"
+  rm -f "$log"
+  passed=$((passed + all - bad))
+  failed=$((failed + bad))
+  table+=$(printf '%6d s  %s' $((SECONDS - start)) "$name")$'\n'
+}
+
+configure() {
+  local dir=$1
+  shift
+  local launcher=()
+  command -v ccache >/dev/null && launcher=(-DCMAKE_CXX_COMPILER_LAUNCHER=ccache)
+  cmake -S . -B "$dir" -G Ninja "${launcher[@]}" "$@" >"$dir.log" 2>&1 || { cat "$dir.log"; return 1; }
+}
+
+build() {
+  local dir=$1
+  shift
+  mkdir -p "$(dirname "$dir")"
+  configure "$dir" "$@" && cmake --build "$dir" >"$dir.log" 2>&1 || { grep -v '^\[' "$dir.log" | tail -n 100; return 1; }
+}
+
+check_format() {
+  git ls-files '*.hpp' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
+}
+
+check_tidy() {
+  local dir=$1
+  git ls-files 'apps/*.cpp' 'core/*.cpp' 'kernels/*.cpp' 'mpi/*.cpp' |
+    while read -r f; do grep -q "\"file\": \".*/$f\"" "$dir/compile_commands.json" && echo "$f"; done |
+    xargs -P "$(nproc)" -n 4 clang-tidy -p "$dir" --quiet 2>/dev/null
+}
+
+if [ $ci = 1 ]; then
+  stage "packages" scripts/install_packages.sh --ci
+else
+  stage "packages" scripts/install_packages.sh
+fi
+stage "build (g++, Release)" build "$builds/release" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=g++
+tests "tests (g++, Release)" "$builds/release"
+
+if [ $ci = 1 ]; then
+  stage "clang-format" check_format
+  stage "build (clang++, address and undefined sanitizers)" build "$builds/asan" \
+    -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_COMPILER=clang \
+    "-DDIFFUSE_SANITIZE=address,undefined"
+  tests "tests (clang++, address and undefined sanitizers)" "$builds/asan"
+  stage "build (thread sanitizer)" build "$builds/tsan" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
+    -DCMAKE_CXX_COMPILER=g++ -DDIFFUSE_SANITIZE=thread -DDIFFUSE_OPENMP=OFF
+  tests "tests (thread sanitizer)" "$builds/tsan" -L tsan
+  stage "clang-tidy" check_tidy "$builds/asan"
+fi
+
+echo
+echo "Where the time went:"
+printf '%s' "$table"
+printf '%6d s  in all\n' $SECONDS
+echo "$passed passed, $failed failed"
+[ "$failed" = 0 ]
