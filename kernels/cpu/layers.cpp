@@ -61,19 +61,11 @@ void CpuBackend::run(const LinearOp& op) {
   if (pack_y) y = scratch + x_bytes;
   if (c.accumulate && (pack_y || op.residual.data<std::byte>() != y)) copy_tensor(op.residual, y);
 
-  // oneDNN sums long rows of bf16 in pieces whose size follows the number of rows (2.6.3, more than
-  // 4096 wide), so each entry is computed by itself: promise 2 is about pictures, not batches.
-  constexpr std::int64_t kLongRow = 4096;
-  const bool by_entry = c.dtype == DType::bf16 && c.channels > kLongRow && op.x.shape().rank() > 2;
-  const std::int64_t calls = by_entry ? op.x.shape()[0] : 1;
-  c.width = rows / calls;
-  const auto& weight = static_cast<const ConvolutionWeight&>(*op.weight.prepared);
-  const float* bias = c.bias ? op.bias.data<float>() : nullptr;
-  for (std::int64_t i = 0; i < calls; ++i) {
-    const auto row = static_cast<std::size_t>(i * c.width);
-    onednn_.run(c, weight, x + row * row_bytes(op.x), bias, y + row * row_bytes(op.y),
-                onednn_scratch_);
-  }
+  // Entries are the pictures of the convolution, one pixel wide: none depends on another.
+  c.batch = op.x.shape().rank() > 1 ? op.x.shape()[0] : 1;
+  c.height = rows / c.batch;
+  onednn_.run(c, static_cast<const ConvolutionWeight&>(*op.weight.prepared), x,
+              c.bias ? op.bias.data<float>() : nullptr, y, onednn_scratch_);
   if (pack_y) {
     copy_rows(y, row_bytes(op.y), op.y.data<std::byte>(), stride_bytes(op.y), rows,
               row_bytes(op.y));

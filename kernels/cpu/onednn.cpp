@@ -1,12 +1,16 @@
 #include "kernels/cpu/onednn.hpp"
 
+#include <algorithm>
+#include <exception>
 #include <map>
+#include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <optional>
 #include <unordered_map>
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -75,11 +79,11 @@ void limit_isa(Isa isa, bool forced) {
 struct ConvolutionKey {
   Convolution shape;
   int layout;
-  int threads;
   friend auto operator<=>(const ConvolutionKey&, const ConvolutionKey&) = default;
 };
 
 struct Primitive {
+  Convolution shape;
   convolution_forward::primitive_desc description;
   convolution_forward primitive;
   int layout = 0;  // of the weights that it takes
@@ -100,11 +104,54 @@ bool is_reference(const convolution_forward::primitive_desc& description) {
   return std::string(description.impl_info_str()).starts_with("ref");
 }
 
+// oneDNN fixes a primitive's number of threads when it is made.
+class SingleThreaded {
+ public:
+#ifdef _OPENMP
+  SingleThreaded() : before_(omp_get_max_threads()) { omp_set_num_threads(1); }
+  ~SingleThreaded() { omp_set_num_threads(before_); }
+
+ private:
+  int before_;
+#else
+  SingleThreaded() {}
+#endif
+  SingleThreaded(const SingleThreaded&) = delete;
+  SingleThreaded& operator=(const SingleThreaded&) = delete;
+};
+
+// Writes a tile of f32 to some channels of the output, or adds it.
+template <class T>
+void store_tile(const float* tile, std::int64_t pixels, const ChannelRange& channels,
+                std::int64_t out_channels, bool accumulate, T* y) {
+  for (std::int64_t p = 0; p < pixels; ++p) {
+    const float* from = tile + p * channels.size;
+    T* to = y + p * out_channels + channels.begin;
+    for (std::int64_t c = 0; c < channels.size; ++c) {
+      const float value = accumulate ? to_float(to[c]) + from[c] : from[c];
+      if constexpr (sizeof(T) == sizeof(float)) {
+        to[c] = value;
+      } else {
+        to[c] = to_bf16(value);
+      }
+    }
+  }
+}
+
+// One primitive execution: a strip of a picture, a range of channels.
+struct Tile {
+  const Primitive* primitive = nullptr;
+  const void* weights = nullptr;
+  ChannelRange channels;
+  std::int64_t first_input_row = 0;
+  std::int64_t first_output_row = 0;
+};
+
 }  // namespace
 
 struct OneDnn::State {
   dnnl::engine engine{dnnl::engine::kind::cpu, 0};
-  dnnl::stream stream{engine};
+  std::vector<dnnl::stream> streams;  // one for each thread
   std::vector<memory::desc> layouts;
   std::map<ConvolutionKey, Primitive> primitives;
 
@@ -121,20 +168,20 @@ struct OneDnn::State {
   const Primitive& primitive_for(const Convolution& c, int layout);
   std::shared_ptr<void> reorder(const memory::desc& from_layout, const void* from,
                                 const memory::desc& to_layout);
-  void run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
-           const float* bias, void* y, Scratch& scratch);
+  const void* weights_for(const ConvolutionWeight::Part& part, int layout);
+  std::vector<Tile> tiles_of(const Convolution& c, const ConvolutionWeight& weight);
+  void run_tile(const Tile& tile, const void* x, const float* bias, void* y, std::byte* scratchpad,
+                const dnnl::stream& stream) const;
+  void run(const Convolution& c, const ConvolutionWeight& weight, const std::byte* x,
+           const float* bias, std::byte* y, Scratch& scratch);
 };
 
 convolution_forward::primitive_desc OneDnn::State::describe(const Convolution& c,
                                                             const memory::desc& weights) {
-  const std::int64_t out_height =
-      (c.height + c.pad_top + c.pad_bottom - c.kernel_height) / c.stride + 1;
-  const std::int64_t out_width =
-      (c.width + c.pad_left + c.pad_right - c.kernel_width) / c.stride + 1;
   const memory::desc x({c.batch, c.channels, c.height, c.width}, data_type(c.dtype),
                        memory::format_tag::nhwc);
-  const memory::desc y({c.batch, c.out_channels, out_height, out_width}, data_type(c.out_dtype),
-                       memory::format_tag::nhwc);
+  const memory::desc y({c.batch, c.out_channels, c.out_height(), c.out_width()},
+                       data_type(c.out_dtype), memory::format_tag::nhwc);
   const memory::desc bias =
       c.bias ? memory::desc({c.out_channels}, memory::data_type::f32, memory::format_tag::x)
              : memory::desc();
@@ -176,9 +223,10 @@ convolution_forward::primitive_desc OneDnn::State::describe(const Convolution& c
 }
 
 const Primitive& OneDnn::State::primitive_for(const Convolution& c, int layout) {
-  const ConvolutionKey key{c, layout, max_threads()};
+  const ConvolutionKey key{c, layout};
   const auto found = primitives.find(key);
   if (found != primitives.end()) return found->second;
+  const SingleThreaded guard;
 
   convolution_forward::primitive_desc description;
   bool fits = true;
@@ -190,13 +238,13 @@ const Primitive& OneDnn::State::primitive_for(const Convolution& c, int layout) 
     fits = false;
   }
   if (!fits) {
-    // oneDNN 2.6 wants exactly one blocking of the output channels for each shape and number of
-    // threads, and falls to the reference kernel, a thousand times slower, for any other.
+    // oneDNN 2.6 wants exactly one blocking of the output channels for each shape, and falls to the
+    // reference kernel, a thousand times slower, for any other.
     const memory::desc any({c.out_channels, c.channels, c.kernel_height, c.kernel_width},
                            data_type(c.dtype), memory::format_tag::any);
     description = describe(c, any);
   }
-  Primitive made{description, convolution_forward(description),
+  Primitive made{c, description, convolution_forward(description),
                  layout_of(description.weights_desc())};
   return primitives.emplace(key, std::move(made)).first->second;
 }
@@ -206,14 +254,15 @@ std::shared_ptr<void> OneDnn::State::reorder(const memory::desc& from_layout, co
   std::shared_ptr<void> to = allocate_aligned(to_layout.get_size());
   memory source(from_layout, engine, const_cast<void*>(from));
   memory target(to_layout, engine, to.get());
-  dnnl::reorder(source, target).execute(stream, source, target);
-  stream.wait();
+  dnnl::reorder(source, target).execute(streams[0], source, target);
+  streams[0].wait();
   return to;
 }
 
 OneDnn::OneDnn(Isa isa, bool forced) {
   limit_isa(isa, forced);
   state_ = std::make_unique<State>();
+  state_->streams.emplace_back(state_->engine);
 }
 
 OneDnn::~OneDnn() = default;
@@ -226,54 +275,138 @@ std::string OneDnn::version() {
 
 std::shared_ptr<const PreparedWeight> OneDnn::prepare(const float* values,
                                                       const Convolution& usual) {
-  Convolution shape = usual;
-  shape.out_dtype = shape.dtype;
-  const memory::dims dims{shape.out_channels, shape.channels, shape.kernel_height,
-                          shape.kernel_width};
-  const memory::desc any(dims, data_type(shape.dtype), memory::format_tag::any);
-  const memory::desc plain(dims, memory::data_type::f32, memory::format_tag::oihw);
+  const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
+  const std::vector<ChannelRange> ranges = channel_ranges(usual.out_channels, depth);
+  const std::vector<Strip> strips = strips_of(usual);
+  Convolution shape = strips[strips.size() / 2].shape;
+  shape.out_dtype = ranges.size() > 1 ? DType::f32 : shape.dtype;
   return translate_errors([&] {
-    const memory::desc wanted = state_->describe(shape, any).weights_desc();
     auto weight = std::make_shared<ConvolutionWeight>();
-    weight->copies.push_back({state_->layout_of(wanted), state_->reorder(plain, values, wanted)});
+    for (const ChannelRange& channels : ranges) {
+      shape.out_channels = channels.size;
+      const memory::dims dims{channels.size, shape.channels, shape.kernel_height,
+                              shape.kernel_width};
+      const memory::desc any(dims, data_type(shape.dtype), memory::format_tag::any);
+      const memory::desc plain(dims, memory::data_type::f32, memory::format_tag::oihw);
+      const memory::desc wanted = [&] {
+        const SingleThreaded guard;
+        return state_->describe(shape, any).weights_desc();
+      }();
+      weight->parts.push_back(
+          {channels,
+           {{state_->layout_of(wanted),
+             state_->reorder(plain, values + channels.begin * depth, wanted)}}});
+    }
     return weight;
   });
 }
 
 void OneDnn::run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
                  const float* bias, void* y, Scratch& scratch) {
-  translate_errors([&] { state_->run(convolution, weight, x, bias, y, scratch); });
+  translate_errors([&] {
+    state_->run(convolution, weight, static_cast<const std::byte*>(x), bias,
+                static_cast<std::byte*>(y), scratch);
+  });
 }
 
-void OneDnn::State::run(const Convolution& convolution, const ConvolutionWeight& weight,
-                        const void* x, const float* bias, void* y, Scratch& scratch) {
-  const Primitive& primitive = primitive_for(convolution, weight.copies[0].layout);
-  const ConvolutionWeight::Copy* copy = nullptr;
-  for (const auto& candidate : weight.copies) {
-    if (candidate.layout == primitive.layout) copy = &candidate;
+const void* OneDnn::State::weights_for(const ConvolutionWeight::Part& part, int layout) {
+  for (const auto& copy : part.copies) {
+    if (copy.layout == layout) return copy.data.get();
   }
-  if (copy == nullptr) {
-    const auto& first = weight.copies[0];
-    weight.copies.push_back(
-        {primitive.layout,
-         reorder(layouts[static_cast<std::size_t>(first.layout)], first.data.get(),
-                 layouts[static_cast<std::size_t>(primitive.layout)])});
-    copy = &weight.copies.back();
-  }
+  const auto& first = part.copies[0];
+  std::shared_ptr<void> data = reorder(layouts[static_cast<std::size_t>(first.layout)],
+                                       first.data.get(), layouts[static_cast<std::size_t>(layout)]);
+  const_cast<ConvolutionWeight::Part&>(part).copies.push_back({layout, std::move(data)});
+  return part.copies.back().data.get();
+}
 
-  const auto& description = primitive.description;
-  const memory::desc pad = description.scratchpad_desc();
+std::vector<Tile> OneDnn::State::tiles_of(const Convolution& c, const ConvolutionWeight& weight) {
+  std::vector<Tile> tiles;
+  const std::vector<Strip> strips = strips_of(c);
+  for (const auto& part : weight.parts) {
+    for (const Strip& strip : strips) {
+      Convolution shape = strip.shape;
+      shape.out_channels = part.channels.size;
+      if (weight.parts.size() > 1) {
+        shape.out_dtype = DType::f32;
+        shape.accumulate = false;
+      }
+      const Primitive& primitive = primitive_for(shape, part.copies[0].layout);
+      tiles.push_back({&primitive, weights_for(part, primitive.layout), part.channels,
+                       strip.first_input_row, strip.first_output_row});
+    }
+  }
+  return tiles;
+}
+
+void OneDnn::State::run_tile(const Tile& tile, const void* x, const float* bias, void* y,
+                             std::byte* scratchpad, const dnnl::stream& stream) const {
+  const auto& description = tile.primitive->description;
   std::unordered_map<int, memory> arguments{
       {DNNL_ARG_SRC, memory(description.src_desc(), engine, const_cast<void*>(x))},
-      {DNNL_ARG_WEIGHTS, memory(description.weights_desc(), engine, copy->data.get())},
+      {DNNL_ARG_WEIGHTS,
+       memory(description.weights_desc(), engine, const_cast<void*>(tile.weights))},
       {DNNL_ARG_DST, memory(description.dst_desc(), engine, y)},
-      {DNNL_ARG_SCRATCHPAD, memory(pad, engine, scratch.reserve(pad.get_size()))}};
-  if (convolution.bias) {
-    arguments.emplace(DNNL_ARG_BIAS,
-                      memory(description.bias_desc(), engine, const_cast<float*>(bias)));
+      {DNNL_ARG_SCRATCHPAD, memory(description.scratchpad_desc(), engine, scratchpad)}};
+  if (bias != nullptr) {
+    arguments.emplace(DNNL_ARG_BIAS, memory(description.bias_desc(), engine,
+                                            const_cast<float*>(bias + tile.channels.begin)));
   }
-  primitive.primitive.execute(stream, arguments);
-  stream.wait();
+  tile.primitive->primitive.execute(stream, arguments);
+}
+
+void OneDnn::State::run(const Convolution& c, const ConvolutionWeight& weight, const std::byte* x,
+                        const float* bias, std::byte* y, Scratch& scratch) {
+  const std::vector<Tile> tiles = tiles_of(c, weight);
+  const bool buffered = weight.parts.size() > 1;
+  while (streams.size() < static_cast<std::size_t>(max_threads())) streams.emplace_back(engine);
+
+  // Scratch of each thread: oneDNN's own, then a tile of output.
+  std::size_t pad_bytes = 0;
+  std::size_t tile_bytes = 0;
+  for (const Tile& tile : tiles) {
+    const auto& description = tile.primitive->description;
+    pad_bytes = std::max(pad_bytes, (description.scratchpad_desc().get_size() + 63) / 64 * 64);
+    if (buffered) tile_bytes = std::max(tile_bytes, description.dst_desc().get_size());
+  }
+  tile_bytes = (tile_bytes + 63) / 64 * 64;
+  std::byte* base =
+      scratch.reserve(static_cast<std::size_t>(max_threads()) * (pad_bytes + tile_bytes));
+
+  const auto bytes_of = [](std::int64_t elements, DType dtype) {
+    return static_cast<std::size_t>(elements) * size_of(dtype);
+  };
+  std::exception_ptr error;
+  std::mutex error_mutex;
+  const auto tile_count = static_cast<std::int64_t>(tiles.size());
+  parallel_for(tile_count * c.batch, [&](std::int64_t item, int thread) {
+    const Tile& tile = tiles[static_cast<std::size_t>(item / c.batch)];
+    const std::int64_t n = item % c.batch;
+    const std::int64_t in_row = n * c.height + tile.first_input_row;
+    const std::int64_t out_row = n * c.out_height() + tile.first_output_row;
+    const std::byte* from = x + bytes_of(in_row * c.width * c.channels, c.dtype);
+    std::byte* to = y + bytes_of(out_row * c.out_width() * c.out_channels, c.out_dtype);
+    std::byte* pad = base + static_cast<std::size_t>(thread) * (pad_bytes + tile_bytes);
+    std::byte* buffer = pad + pad_bytes;
+    try {
+      run_tile(tile, from, bias, buffered ? buffer : to, pad,
+               streams[static_cast<std::size_t>(thread)]);
+    } catch (...) {
+      const std::lock_guard lock(error_mutex);
+      error = std::current_exception();
+    }
+    if (!buffered) return;
+    const auto* values = reinterpret_cast<const float*>(buffer);
+    const std::int64_t pixels = tile.primitive->shape.out_height() * c.out_width();
+    if (c.out_dtype == DType::f32) {
+      store_tile(values, pixels, tile.channels, c.out_channels, c.accumulate,
+                 reinterpret_cast<float*>(to));
+    } else {
+      store_tile(values, pixels, tile.channels, c.out_channels, c.accumulate,
+                 reinterpret_cast<Bf16*>(to));
+    }
+  });
+  if (error) std::rethrow_exception(error);
 }
 
 std::vector<std::string> OneDnn::implementations() const {

@@ -101,10 +101,9 @@ Convolution usual_convolution(const Shape& shape, const WeightUse& use) {
   usual.channels = shape[1];
   usual.bias = true;
   if (use.role == WeightRole::linear) {
-    usual.width = use.height > 0 && use.width > 0 ? use.height * use.width : kUsualRows;
+    usual.height = use.height > 0 && use.width > 0 ? use.height * use.width : kUsualRows;
     return usual;
   }
-  usual.batch = 2;
   usual.kernel_height = shape[2];
   usual.kernel_width = shape[3];
   usual.height = std::max<std::int64_t>(use.height > 0 ? use.height : 32, shape[2]);

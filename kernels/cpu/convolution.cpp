@@ -1,0 +1,41 @@
+#include "kernels/cpu/convolution.hpp"
+
+#include <algorithm>
+
+namespace diffuse::cpu {
+
+std::vector<Strip> strips_of(const Convolution& c) {
+  // Enough pixels to reuse the weights in cache, few enough for a tile's output to stay there.
+  constexpr std::int64_t kPixels = 512;
+  constexpr std::int64_t kMinRows = 4;  // the rows above and below a strip are read twice
+  const std::int64_t rows = std::max(kMinRows, kPixels / c.out_width());
+  std::vector<Strip> strips;
+  for (std::int64_t begin = 0; begin < c.out_height(); begin += rows) {
+    const std::int64_t end = std::min(c.out_height(), begin + rows);
+    const std::int64_t top = begin * c.stride - c.pad_top;
+    const std::int64_t bottom = (end - 1) * c.stride - c.pad_top + c.kernel_height;
+    Strip strip{c, std::clamp<std::int64_t>(top, 0, c.height), begin};
+    strip.shape.batch = 1;
+    strip.shape.pad_top = strip.first_input_row - top;
+    const std::int64_t last = std::clamp(bottom, strip.first_input_row, c.height);
+    strip.shape.pad_bottom = bottom - last;
+    strip.shape.height = last - strip.first_input_row;
+    strips.push_back(strip);
+  }
+  return strips;
+}
+
+std::vector<ChannelRange> channel_ranges(std::int64_t out_channels, std::int64_t depth) {
+  // A range goes through a buffer on its way out, which is nothing beside that many products.
+  constexpr std::int64_t kDeep = 1024;
+  constexpr std::int64_t kMany = 512;
+  constexpr std::int64_t kRange = 256;
+  if (depth < kDeep || out_channels < kMany) return {{0, out_channels}};
+  std::vector<ChannelRange> ranges;
+  for (std::int64_t begin = 0; begin < out_channels; begin += kRange) {
+    ranges.push_back({begin, std::min(kRange, out_channels - begin)});
+  }
+  return ranges;
+}
+
+}  // namespace diffuse::cpu
