@@ -122,7 +122,7 @@ void UNet2DConditionModel::number_blocks() {
 }
 
 StepTables UNet2DConditionModel::step_tables(Ops& ops, std::span<const double> timesteps,
-                                             double guidance_scale) const {
+                                             std::span<const float> timestep_cond) const {
   const auto steps = static_cast<std::int64_t>(timesteps.size());
   const std::int64_t width = config_.block_out_channels.front();
   const auto in_dtype = [&](const std::vector<float>& values, const Shape& shape) {
@@ -138,10 +138,10 @@ StepTables UNet2DConditionModel::step_tables(Ops& ops, std::span<const double> t
       in_dtype(timestep_embeddings(timesteps, width, config_.flip_sin_to_cos, config_.freq_shift),
                {steps, width});
   if (time_cond_proj_) {
-    const std::vector<float> one =
-        guidance_scale_embedding(guidance_scale, config_.time_cond_proj_dim);
     std::vector<float> all;
-    for (std::int64_t i = 0; i < steps; ++i) all.insert(all.end(), one.begin(), one.end());
+    for (std::int64_t i = 0; i < steps; ++i)
+      all.insert(all.end(), timestep_cond.begin(), timestep_cond.end());
+
     embedding = ops.linear(in_dtype(all, {steps, config_.time_cond_proj_dim}), *time_cond_proj_,
                            {.residual = embedding});
   }

@@ -68,10 +68,10 @@ class UNet2DConditionModel {
  public:
   static UNet2DConditionModel load(const WeightReader& at, const UNet2DConditionConfig& config);
 
-  /// Time embeddings of all steps, projected for every resnet. `timesteps` as the scheduler hands
-  /// them out; `guidance_scale` enters only where the model has `time_cond_proj_dim`.
+  /// Time embeddings of all steps, projected for every resnet. `timesteps` as the scheduler hands them out;
+  /// `timestep_cond` [time_cond_proj_dim] where the model has one (guidance_scale_embedding), else empty.
   [[nodiscard]] StepTables step_tables(Ops& ops, std::span<const double> timesteps,
-                                       double guidance_scale) const;
+                                       std::span<const float> timestep_cond) const;
   /// Keys and values of every cross-attention: encoder_hidden_states [N, T, cross_attention_dim].
   [[nodiscard]] std::vector<Tensor> key_values(Ops& ops, const Tensor& encoder_hidden_states) const;
   /// Shapes of what `key_values` returns, for N entries of T tokens.
