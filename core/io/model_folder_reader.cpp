@@ -73,8 +73,7 @@ void ModelFolderReader::throw_if_missing() const {
   if (missing_.empty()) return;
   std::string all;
   for (const std::string& part : missing_) all += (all.empty() ? "" : "; ") + part;
-  throw InputError(ExitCode::bad_model,
-                   shown(path_) + ": the model is not whole: " + all + kLayout);
+  refuse_file(path_, "the model is not whole: " + all + (is_folder(path_) ? kLayout : ""));
 }
 
 void ModelFolderReader::note_variants() {
