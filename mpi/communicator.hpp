@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +71,11 @@ class Communicator {
   /// to be called now and then by every rank that posts. Messages of one rank come in the order of
   /// their posts.
   [[nodiscard]] std::optional<Message> poll(int tag) const;
+
+  /// Collective, called until it is true: enters a barrier the first time and then looks whether
+  /// all ranks have; if not, calls `meanwhile` and sleeps a little. So a rank that is through can
+  /// go on reporting the others.
+  [[nodiscard]] bool all_through(const std::function<void()>& meanwhile = {}) const;
 
   /// Collective: waits until every post with this tag, of every rank, has been taken. Returns those
   /// that came here and were not polled. What is posted afterwards is not mixed in.

@@ -53,6 +53,18 @@ std::optional<Message> Communicator::poll(int tag) const {
   return message;
 }
 
+bool Communicator::all_through(const std::function<void()>& meanwhile) const {
+  if (state_->through == MPI_REQUEST_NULL) {
+    state_->through_backoff.reset();
+    check(MPI_Ibarrier(state_->comm, &state_->through), "MPI_Ibarrier");
+  }
+  // A finished MPI_Test leaves MPI_REQUEST_NULL, ready for the next time.
+  if (done(state_->through, "MPI_Ibarrier")) return true;
+  if (meanwhile) meanwhile();
+  state_->through_backoff.sleep();
+  return false;
+}
+
 std::vector<Message> Communicator::finish_posts(int tag) const {
   std::vector<Message> messages;
   MPI_Request all_arrived = MPI_REQUEST_NULL;

@@ -1,11 +1,11 @@
 #include "mpi/session.hpp"
 
 #include <mpi.h>
-#include <spdlog/spdlog.h>
 
 #include <array>
 #include <exception>
 
+#include "core/base/log.hpp"
 #include "mpi/launcher.hpp"
 #include "mpi/state.hpp"
 #include "mpi/wait.hpp"
@@ -50,7 +50,7 @@ Session::~Session() {
     wait(request, "MPI_Ibarrier");
     check(MPI_Finalize(), "MPI_Finalize");
   } catch (const std::exception& error) {
-    spdlog::error("{}", error.what());
+    log()->error("{}", error.what());
   }
 }
 

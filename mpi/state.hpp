@@ -7,6 +7,7 @@
 #include <string>
 
 #include "mpi/communicator.hpp"
+#include "mpi/wait.hpp"
 
 namespace diffuse::mpi {
 
@@ -32,6 +33,8 @@ struct Communicator::State {
   std::string host;
   std::shared_ptr<State> node;  ///< null: this group is on one node by construction
   std::size_t piece_bytes = kDefaultPieceBytes;
+  MPI_Request through = MPI_REQUEST_NULL;  ///< of all_through(), while it is not yet true
+  Backoff through_backoff;
   std::list<Posted> outbox;  ///< a list, because MPI holds pointers into it
 };
 
