@@ -131,6 +131,12 @@ TEST_CASE("one run at a time holds a folder") {
     CHECK(killed_after([&] { OutputFolderLock other(folder.path()); }) ==
           static_cast<int>(ExitCode::busy_output));
     CHECK(fs::exists(lock));
+    // What the file says does not matter while its holder lives.
+    std::string content = content_of(lock);
+    const std::string process = " " + std::to_string(::getpid()) + " ";
+    content.replace(content.find(process), process.size(), " 999999999 ");
+    put(lock, content);
+    has(told(), "process 999999999");
   }
   CHECK_FALSE(fs::exists(lock));
 
