@@ -19,6 +19,7 @@ struct F32Products {
   using Element = float;
   using Operand = Vec;
   static constexpr std::int64_t kStep = 1;
+  static constexpr int kExpDegree = 6;
   static Operand broadcast(const float* p) { return set1(*p); }
   static Operand load_operand(const float* p) { return load(p); }
   static Vec multiply_add(Operand a, Operand b, Vec sum) { return fma(a, b, sum); }
@@ -33,6 +34,7 @@ struct Bf16Products {
   using Element = Bf16;
   using Operand = __m512i;
   static constexpr std::int64_t kStep = 2;
+  static constexpr int kExpDegree = 4;  // its error is far below the rounding to bf16
   static Operand broadcast(const Bf16* p) {
     int pair;
     __builtin_memcpy(&pair, p, sizeof(pair));
@@ -107,31 +109,42 @@ void pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys, st
   }
 }
 
-/// Scores of R query rows against one tile of keys, times `scale`.
+/// Scores of R query rows against kVecs vectors of keys of a tile, times `scale`.
+template <class P, int R, int kVecs>
+void score_block(const typename P::Element* q, std::int64_t depth, const typename P::Element* keys,
+                 float scale, float (*out)[kKeyTile], std::int64_t first) {
+  Vec sum[R][kVecs];
+  for (int r = 0; r < R; ++r) {
+    for (int j = 0; j < kVecs; ++j) sum[r][j] = zero();
+  }
+  for (std::int64_t d = 0; d < depth; d += P::kStep) {
+    const auto* row = keys + d * kKeyTile + first * P::kStep;
+    typename P::Operand key[kVecs];
+    for (int j = 0; j < kVecs; ++j) key[j] = P::load_operand(row + j * kLanes * P::kStep);
+    for (int r = 0; r < R; ++r) {
+      const typename P::Operand query = P::broadcast(q + r * depth + d);
+      for (int j = 0; j < kVecs; ++j) sum[r][j] = P::multiply_add(query, key[j], sum[r][j]);
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int j = 0; j < kVecs; ++j) {
+      store(out[r] + first + j * kLanes, mul(sum[r][j], set1(scale)));
+    }
+  }
+}
+
+/// Scores against the first `keys_here` keys of a tile, in whole vectors.
 template <class P, int R>
 void scores(const typename P::Element* q, std::int64_t depth, const typename P::Element* keys,
-            float scale, float (*out)[kKeyTile]) {
-  for (std::int64_t j0 = 0; j0 < kKeyTile; j0 += kKeyVecs * kLanes) {
-    Vec sum[R][kKeyVecs];
-    for (int r = 0; r < R; ++r) {
-      for (int j = 0; j < kKeyVecs; ++j) sum[r][j] = zero();
+            std::int64_t keys_here, float scale, float (*out)[kKeyTile]) {
+  for (std::int64_t j = 0; j < keys_here; j += kKeyVecs * kLanes) {
+    const std::int64_t vecs = smaller(kKeyVecs, round_up(keys_here - j, kLanes) / kLanes);
+    if (vecs == kKeyVecs) score_block<P, R, kKeyVecs>(q, depth, keys, scale, out, j);
+    if constexpr (kKeyVecs == 4) {
+      if (vecs == 3) score_block<P, R, 3>(q, depth, keys, scale, out, j);
+      if (vecs == 2) score_block<P, R, 2>(q, depth, keys, scale, out, j);
     }
-    for (std::int64_t d = 0; d < depth; d += P::kStep) {
-      const auto* row = keys + d * kKeyTile + j0 * P::kStep;
-      typename P::Operand key[kKeyVecs];
-      for (int j = 0; j < kKeyVecs; ++j) key[j] = P::load_operand(row + j * kLanes * P::kStep);
-      for (int r = 0; r < R; ++r) {
-        const typename P::Operand query = P::broadcast(q + r * depth + d);
-        for (int j = 0; j < kKeyVecs; ++j) {
-          sum[r][j] = P::multiply_add(query, key[j], sum[r][j]);
-        }
-      }
-    }
-    for (int r = 0; r < R; ++r) {
-      for (int j = 0; j < kKeyVecs; ++j) {
-        store(out[r] + j0 + j * kLanes, mul(sum[r][j], set1(scale)));
-      }
-    }
+    if (vecs == 1) score_block<P, R, 1>(q, depth, keys, scale, out, j);
   }
 }
 
@@ -180,21 +193,21 @@ void accumulate_all(const typename P::Element (*p)[kKeyTile], std::int64_t keys,
 
 /// Softmax weights of one row of scores in place of them; rescales what the row has summed so far.
 template <class P>
-void soften(const float* score, typename P::Element* p, float& highest, float& total, float* o,
-            std::int64_t width) {
+void soften(const float* score, std::int64_t keys_here, typename P::Element* p, float& highest,
+            float& total, float* o, std::int64_t width) {
   Vec top = load(score);
-  for (std::int64_t j = kLanes; j < kKeyTile; j += kLanes) top = max(top, load(score + j));
+  for (std::int64_t j = kLanes; j < keys_here; j += kLanes) top = max(top, load(score + j));
   const float tile_highest = reduce_max(top);
   if (!(tile_highest <= highest)) {
-    const Vec shrink = exp2_vec(set1(highest - tile_highest));
+    const Vec shrink = exp2_vec<P::kExpDegree>(set1(highest - tile_highest));
     highest = tile_highest;
     total *= reduce_max(shrink);
     for (std::int64_t d = 0; d < width; d += kLanes) store(o + d, mul(load(o + d), shrink));
   }
   const Vec origin = set1(highest);
   Vec sum = zero();
-  for (std::int64_t j = 0; j < kKeyTile; j += kLanes) {
-    const Vec e = exp2_vec(sub(load(score + j), origin));
+  for (std::int64_t j = 0; j < keys_here; j += kLanes) {
+    const Vec e = exp2_vec<P::kExpDegree>(sub(load(score + j), origin));
     sum = add(sum, e);
     P::store_probabilities(p + j, e);
   }
@@ -221,18 +234,20 @@ void meet_tile(const AttentionBlock& block, const BlockState<P>& state, std::int
   alignas(64) float score[R][kKeyTile];
   alignas(64) Element p[R][kKeyTile];
   constexpr float kLog2E = 1.44269504088896341F;
-  scores<P, R>(state.q + r0 * layout.depth, layout.depth, keys, block.scale * kLog2E, score);
-
   const std::int64_t present = smaller(kKeyTile, block.keys - k0);
+  scores<P, R>(state.q + r0 * layout.depth, layout.depth, keys, present, block.scale * kLog2E,
+               score);
+
+  const std::int64_t end = round_up(present, kLanes);
   float* o = state.o + r0 * layout.values;
   for (int r = 0; r < R; ++r) {
     std::int64_t visible = present;
     if (block.causal) visible = smaller(visible, block.first_row + r0 + r - k0 + 1);
-    for (std::int64_t j = visible < 0 ? 0 : visible; j < kKeyTile; ++j) {
+    for (std::int64_t j = visible < 0 ? 0 : visible; j < end; ++j) {
       score[r][j] = -__builtin_inff();
     }
-    soften<P>(score[r], p[r], state.highest[r0 + r], state.total[r0 + r], o + r * layout.values,
-              layout.values);
+    soften<P>(score[r], present, p[r], state.highest[r0 + r], state.total[r0 + r],
+              o + r * layout.values, layout.values);
   }
   accumulate_all<P, R>(p, present, values, layout.values, o);
 }

@@ -15,6 +15,10 @@ constexpr int kRows = 6;
 constexpr int kKeyVecs = 2;
 constexpr int kValueVecs = 2;
 
+// Lowest n of scale_by_power, and whether it gives 0 there by itself.
+constexpr float kLowestPower = -126.0F;
+constexpr bool kPowersUnderflow = false;
+
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec set1(float a) { return _mm256_set1_ps(a); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -47,7 +51,7 @@ inline Vec copysign(Vec magnitude, Vec sign) {
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
 }
-/// x * 2^n for integral n in [-126, 127].
+/// x * 2^n for integral n in [kLowestPower, 127].
 inline Vec scale_by_power(Vec x, Vec n) {
   const __m256i bits =
       _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);

@@ -15,6 +15,10 @@ constexpr int kRows = 6;
 constexpr int kKeyVecs = 2;
 constexpr int kValueVecs = 2;
 
+// Lowest n of scale_by_power, and whether it gives 0 there by itself.
+constexpr float kLowestPower = -126.0F;
+constexpr bool kPowersUnderflow = false;
+
 inline Vec zero() { return _mm_setzero_ps(); }
 inline Vec set1(float a) { return _mm_set1_ps(a); }
 inline Vec load(const float* p) { return _mm_loadu_ps(p); }
@@ -47,7 +51,7 @@ inline Vec copysign(Vec magnitude, Vec sign) {
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm_blendv_ps(no, yes, _mm_cmpgt_ps(a, b));
 }
-/// x * 2^n for integral n in [-126, 127].
+/// x * 2^n for integral n in [kLowestPower, 127].
 inline Vec scale_by_power(Vec x, Vec n) {
   const __m128i bits = _mm_slli_epi32(_mm_add_epi32(_mm_cvtps_epi32(n), _mm_set1_epi32(127)), 23);
   return mul(x, _mm_castsi128_ps(bits));
