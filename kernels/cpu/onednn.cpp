@@ -5,7 +5,6 @@
 #include <map>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
-#include <optional>
 #include <unordered_map>
 #include <utility>
 
@@ -21,59 +20,6 @@ using dnnl::memory;
 
 memory::data_type data_type(DType dtype) {
   return dtype == DType::bf16 ? memory::data_type::bf16 : memory::data_type::f32;
-}
-
-dnnl::cpu_isa limit_of(Isa isa) {
-  switch (isa) {
-    case Isa::sse:
-      return dnnl::cpu_isa::sse41;
-    case Isa::avx2:
-      return dnnl::cpu_isa::avx2;
-    case Isa::avx512:
-      return dnnl::cpu_isa::avx512_core;
-    case Isa::avx512_bf16:
-      return dnnl::cpu_isa::avx512_core_bf16;
-  }
-  return dnnl::cpu_isa::all;
-}
-
-const char* name_of(dnnl::cpu_isa isa) {
-  switch (isa) {
-    case dnnl::cpu_isa::sse41:
-      return "sse41";
-    case dnnl::cpu_isa::avx:
-      return "avx";
-    case dnnl::cpu_isa::avx2:
-      return "avx2";
-    case dnnl::cpu_isa::avx512_core:
-      return "avx512_core";
-    case dnnl::cpu_isa::avx512_core_vnni:
-      return "avx512_core_vnni";
-    case dnnl::cpu_isa::avx512_core_bf16:
-      return "avx512_core_bf16";
-    case dnnl::cpu_isa::avx512_core_amx:
-      return "avx512_core_amx";
-    default:
-      return "other";
-  }
-}
-
-// The limit is the process's, and oneDNN takes it once.
-void limit_isa(Isa isa, bool forced) {
-  static std::optional<Isa> chosen;
-  const Isa wanted = forced ? isa : best_isa();
-  if (!chosen) {
-    if (forced && dnnl::set_max_cpu_isa(limit_of(isa)) != dnnl::status::success) {
-      throw ConfigError("oneDNN does not accept a limit to the instruction set " +
-                        std::string(name_of(isa)) + ": it is in use already");
-    }
-    chosen = wanted;
-  }
-  if (*chosen != wanted) {
-    throw ConfigError("instruction set " + std::string(name_of(wanted)) +
-                      " is asked for, but this process uses " + std::string(name_of(*chosen)) +
-                      " and cannot change it");
-  }
 }
 
 struct ConvolutionKey {
@@ -260,18 +206,12 @@ std::shared_ptr<void> OneDnn::State::reorder(const memory::desc& from_layout, co
 }
 
 OneDnn::OneDnn(Isa isa, bool forced) {
-  limit_isa(isa, forced);
+  limit_onednn(isa, forced);
   state_ = std::make_unique<State>();
   state_->streams.emplace_back(state_->engine);
 }
 
 OneDnn::~OneDnn() = default;
-
-std::string OneDnn::version() {
-  const dnnl::version_t* version = dnnl::version();
-  return "onednn " + std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-         std::to_string(version->patch) + " " + name_of(dnnl::get_effective_cpu_isa());
-}
 
 std::shared_ptr<const PreparedWeight> OneDnn::prepare(const float* values,
                                                       const Convolution& usual) {

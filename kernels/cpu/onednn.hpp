@@ -28,14 +28,17 @@ struct ConvolutionWeight final : PreparedWeight {
   mutable std::vector<Part> parts;
 };
 
+/// Limits oneDNN to an instruction set where one is forced; the limit is the process's, and oneDNN
+/// takes it once. Throws ConfigError if the process uses another one already.
+void limit_onednn(Isa isa, bool forced);
+
 /// All use of oneDNN: primitives are created once per shape and kept. Each works on one tile of one
 /// picture in one thread; tiles are shared among threads here, so that what a picture gets depends
 /// on no other picture and on no number of threads. One object serves one thread.
 class OneDnn {
  public:
-  /// Limits oneDNN to `isa` where that is below the machine's best; that choice holds for the whole
-  /// process. Throws ConfigError if the process chose another one before.
-  explicit OneDnn(Isa isa, bool forced);
+  /// See limit_onednn. Throws ConfigError.
+  OneDnn(Isa isa, bool forced);
   ~OneDnn();
 
   /// "onednn 2.6.3 avx512_core_bf16".
