@@ -3,11 +3,10 @@
 #include <filesystem>
 #include <random>
 
+#include "apps/diffuse_batch/latent_file.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
-#include "core/io/png_check.hpp"
-#include "core/io/safetensors.hpp"
 
 namespace diffuse {
 namespace {
@@ -56,21 +55,13 @@ DType dtype_named(const std::string& name) {
   throw InputError(ExitCode::busy_output, "run.json names the unknown dtype " + name);
 }
 
-// A latent file is whole if it is a valid safetensors file (it was renamed into place) of this very
-// job.
-PngStatus latent_status(const std::filesystem::path& path, const std::string& hash, bool& same) {
-  same = false;
-  std::error_code ignored;
-  if (!std::filesystem::exists(path, ignored)) return PngStatus::missing;
+// A latent file under its final name is whole: it was renamed into place. Is it of this very job?
+bool holds_latents_of(const std::string& path, const std::string& hash) {
   try {
-    const SafetensorsFile file = SafetensorsFile::open(path);
-    const auto found = file.metadata().find(std::string(kJobKey));
-    if (found == file.metadata().end()) return PngStatus::foreign;
-    const auto recorded = parse_job_chunk(found->second);
-    same = recorded && recorded->hash == hash;
-    return PngStatus::whole;
+    const LatentFile file = read_latent_file(path);
+    return file.recorded && file.recorded->hash == hash;
   } catch (const Error&) {
-    return PngStatus::foreign;
+    return false;
   }
 }
 
@@ -78,12 +69,11 @@ FolderState inspect_latents(const std::filesystem::path& folder,
                             std::span<const ExpectedPicture> expected) {
   FolderState state;
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    bool same = false;
-    const PngStatus status =
-        latent_status(folder / expected[i].file_name, expected[i].job_hash, same);
-    if (status == PngStatus::missing) {
+    const std::filesystem::path path = folder / expected[i].file_name;
+    std::error_code ignored;
+    if (!std::filesystem::exists(path, ignored)) {
       state.missing.push_back(i);
-    } else if (same) {
+    } else if (holds_latents_of(path.string(), expected[i].job_hash)) {
       state.whole.push_back(i);
     } else {
       state.conflicts.push_back({i, "holds something else than the latents of this job"});
@@ -113,7 +103,19 @@ void JobList::expand(const RunSettings& settings) {
   expand.num_images_per_prompt = settings.options.num_images_per_prompt;
   expand.extension = settings.options.output_type == "latent" ? ".safetensors" : ".png";
   jobs_ = expand_lines(lines, expand);
+  if (settings.options.input_type == "latent") take_jobs_of_latents(settings);
   whole_.assign(jobs_.size(), false);
+}
+
+void JobList::take_jobs_of_latents(const RunSettings& settings) {
+  for (RenderJob& job : jobs_) {
+    RenderJob decode =
+        decode_job(job.prompt, settings, settings.latent_channels, settings.scale_factor);
+    decode.index = job.index;
+    decode.line = job.line;
+    decode.file_name = job.file_name;
+    job = std::move(decode);
+  }
 }
 
 void JobList::match_record(RunSettings& settings) {

@@ -36,6 +36,7 @@ class JobList {
   [[nodiscard]] const PromptList& prompts() const { return list_; }
 
  private:
+  void take_jobs_of_latents(const RunSettings& settings);
   void match_record(RunSettings& settings);
   void inspect(const RunSettings& settings);
 

@@ -4,7 +4,9 @@
 #include <chrono>
 #include <cmath>
 
-#include "core/io/safetensors.hpp"
+#include "apps/diffuse_batch/latent_file.hpp"
+#include "core/base/log.hpp"
+#include "core/base/text.hpp"
 #include "mpi/agreement.hpp"
 
 namespace diffuse {
@@ -68,15 +70,9 @@ void RankRenderer::drain() {
 
 void RankRenderer::write_latents(const RenderJob& job, const Latents& latents,
                                  RenderResult result) {
-  TensorToWrite tensor;
-  tensor.name = "latents";
-  tensor.dtype = StoredDType::f32;
-  tensor.shape = {1, latents.channels, latents.height, latents.width};
-  tensor.bytes = std::as_bytes(std::span(latents.values));
-  const std::string chunk =
-      job_chunk_text(picture_job(job, settings_), settings_.labels.program_version);
   try {
-    write_safetensors(result.path, {tensor}, {{std::string(kJobKey), chunk}});
+    write_latent_file(result.path, latents, picture_job(job, settings_),
+                      settings_.labels.program_version);
     report(std::move(result), ExitCode::ok);
   } catch (const Error& error) {
     result.error = error.what();
@@ -115,9 +111,27 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
                    .texts = picture_texts(picture_job(job, settings_), settings_.labels)});
 }
 
+void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) const {
+  for (const RenderJob& job : batch) {
+    if (job.padding || !job.input.empty()) continue;
+    const Tokens tokens = model_.tokenizer().encode(job.prompt);
+    if (!tokens.truncated) continue;
+    log()->warn("line {}: the prompt has more than {} tokens; cut off: {}", job.line,
+                model_.tokenizer().model_max_length() - 2, printable(tokens.cut_text));
+  }
+}
+
+std::vector<Latents> RankRenderer::latents_of(const std::vector<RenderJob>& batch) {
+  if (batch.front().input.empty()) return model_.denoise(batch, events_.between);
+  std::vector<Latents> latents;
+  for (const RenderJob& job : batch) latents.push_back(read_latent_file(job.input).latents);
+  return latents;
+}
+
 void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
+  warn_of_cut_prompts(batch);
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Latents> latents = model_.denoise(batch, events_.between);
+  const std::vector<Latents> latents = latents_of(batch);
   if (latents.empty()) {
     stopped_ = true;
     return;

@@ -29,6 +29,9 @@ class RankRenderer {
 
  private:
   void render_batch(const std::vector<RenderJob>& batch);
+  /// Denoised, or read from the files that the jobs name.
+  std::vector<Latents> latents_of(const std::vector<RenderJob>& batch);
+  void warn_of_cut_prompts(const std::vector<RenderJob>& batch) const;
   void finish_picture(const RenderJob& job, const Latents& latents, std::int64_t milliseconds);
   void write_latents(const RenderJob& job, const Latents& latents, RenderResult result);
   void report(RenderResult result, ExitCode code);

@@ -32,8 +32,6 @@ namespace diffuse {
 namespace {
 
 constexpr int kResultTag = 1;
-constexpr int kThroughTag = 2;
-constexpr std::chrono::milliseconds kPollInterval{5};
 
 ProgressMode progress_mode(const Options& options) {
   if (options.quiet || options.progress == "none") return ProgressMode::none;
@@ -96,8 +94,13 @@ void Run::open_model() {
     settings_.labels = {sampler_display_name(scheduler), schedule_type_display_name(scheduler),
                         kProgramVersion};
     if (settings_.labels.schedule_type.empty()) settings_.labels.schedule_type = "Automatic";
+    settings_.latent_channels = configs_->vae.latent_channels;
+    settings_.scale_factor = configs_->vae.scale_factor();
     settle_sizes(settings_.options, *configs_);
-    (void)make_schedule(scheduler, o.num_inference_steps, o.eta);
+    const Schedule schedule = make_schedule(scheduler, o.num_inference_steps, o.eta);
+    if (o.eta > 0 && !schedule.uses_eta && comm_.is_root()) {
+      log()->warn("--eta has no effect on this scheduler (as in diffusers)");
+    }
   });
   const std::string roots = comm_.broadcast_bytes(0, settings_.fingerprint);
   together(comm_, [&] {
@@ -198,7 +201,8 @@ ExitCode Run::render() {
                                   .noise_source = settings_.options.noise_source == "cuda"
                                                       ? NoiseSource::cuda
                                                       : NoiseSource::cpu,
-                                  .noise_grid = settings_.options.noise_grid});
+                                  .noise_grid = settings_.options.noise_grid,
+                                  .decoder_only = settings_.options.input_type == "latent"});
   });
 
   std::vector<RenderResult> results;
@@ -238,19 +242,8 @@ ExitCode Run::render() {
   }
 
   // Root goes on reporting what the others send until all are through.
-  if (comm_.is_root()) {
-    for (int through = 1; through < comm_.size();) {
-      collect();
-      if (comm_.poll(kThroughTag)) {
-        ++through;
-      } else {
-        std::this_thread::sleep_for(kPollInterval);
-      }
-    }
-  } else {
-    comm_.post(0, kThroughTag, {});
+  while (!comm_.all_through(collect)) {
   }
-  (void)comm_.finish_posts(kThroughTag);
   for (const mpi::Message& message : comm_.finish_posts(kResultTag)) {
     for (const RenderResult& result : unpack_results(message.bytes)) reporter_->finished(result);
   }
@@ -280,8 +273,10 @@ void Run::finish(ExitCode code) {
 
 ExitCode Run::perform(const std::string& usage_error) {
   check_options(usage_error);
-  set_up_log(settings_.options.log_level, settings_.options.quiet, comm_.rank(), comm_.size(),
-             settings_.options.log_file);
+  together(comm_, [&] {
+    set_up_log(settings_.options.log_level, settings_.options.quiet, comm_.rank(), comm_.size(),
+               settings_.options.log_file);
+  });
   together(comm_, [&] {
     if (comm_.is_root()) list_.emplace(JobList::read(settings_.options));
   });

@@ -21,6 +21,8 @@ struct RunSettings {
   DType dtype = DType::f32;
   std::uint64_t base_seed = 0;
   int batch_size = 1;
+  int latent_channels = 0;      ///< of the autoencoder
+  int scale_factor = 0;         ///< pixels per latent element along each side
   std::string scheduler_class;  ///< of the model, or the flag
   PictureLabels labels;
 };

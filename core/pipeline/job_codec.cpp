@@ -130,6 +130,7 @@ void code(Coder& coder, Job& job) {
   coder(job.scheduler);
   coder(job.padding);
   coder(job.file_name);
+  coder(job.input);
 }
 
 template <class Coder, class Result>

@@ -28,6 +28,7 @@ struct RenderJob {
   std::string scheduler;  ///< empty: as the model's scheduler_config.json says
   bool padding = false;   ///< rendered, so that all ranks do equal steps, and then dropped
   std::string file_name;  ///< inside the output folder
+  std::string input;      ///< latent file to decode instead of rendering the prompt; else empty
 
   bool operator==(const RenderJob&) const = default;
 };
