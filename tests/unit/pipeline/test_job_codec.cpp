@@ -27,6 +27,7 @@ RenderJob full_job() {
   job.clip_skip = 2;
   job.scheduler = "dpmpp_2m_karras";
   job.padding = true;
+  job.input = "in/latents.safetensors";
   job.file_name = "000041.png";
   return job;
 }
@@ -110,7 +111,7 @@ TEST_CASE("values that no enumerator has are refused") {
   CHECK(code_of([&] { unpack_results(result); }) == ExitCode::bug);
 
   std::string job = pack_jobs(std::vector<RenderJob>(1));
-  const std::size_t flag = job.size() - 8 - 1;  // before the empty file name
+  const std::size_t flag = job.size() - 2 * 8 - 1;  // before the empty file name and input
   job[flag] = 1;
   CHECK(unpack_jobs(job)[0].padding);
   job[flag] = 2;
