@@ -11,6 +11,7 @@
 #include "apps/diffuse_batch/dry_run.hpp"
 #include "apps/diffuse_batch/find_model.hpp"
 #include "apps/diffuse_batch/job_list.hpp"
+#include "apps/diffuse_batch/profile.hpp"
 #include "apps/diffuse_batch/rank_renderer.hpp"
 #include "apps/diffuse_batch/reporter.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
@@ -32,6 +33,7 @@ namespace diffuse {
 namespace {
 
 constexpr int kResultTag = 1;
+constexpr std::size_t kProfileRows = 40;
 
 ProgressMode progress_mode(const Options& options) {
   if (options.quiet || options.progress == "none") return ProgressMode::none;
@@ -64,6 +66,7 @@ class Run {
   std::optional<ModelFolder> folder_;
   std::optional<StableDiffusionConfigs> configs_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<TracingBackend> tracing_;  // --profile: stands before backend_
   std::vector<RenderJob> mine_;
   std::unique_ptr<Reporter> reporter_;  // root
 };
@@ -128,6 +131,7 @@ void Run::choose_device() {
     backend_ =
         make_backend(settings_.device,
                      {.threads = threads, .force_isa = {}, .device_index = comm_.local_rank()});
+    if (o.profile) tracing_ = std::make_unique<TracingBackend>(*backend_);
     settings_.instruction_set = backend_->numerics();
   });
   // bf16 on CPUs only where every rank has it.
@@ -196,7 +200,7 @@ ExitCode Run::render() {
   together(comm_, [&] {
     if (mine_.empty()) return;
     model = std::make_unique<StableDiffusion>(
-        *folder_, *backend_,
+        *folder_, tracing_ ? *tracing_ : *backend_,
         StableDiffusion::Settings{.dtype = settings_.dtype,
                                   .noise_source = settings_.options.noise_source == "cuda"
                                                       ? NoiseSource::cuda
@@ -263,6 +267,7 @@ void Run::finish(ExitCode code) {
   if (!comm_.is_root()) return;
   reporter_->finish();
   list_->close_output(settings_, code);
+  if (tracing_) log()->info("profile of rank 0:\n{}", profile_table(*tracing_, kProfileRows));
   const std::string& sheet = settings_.options.contact_sheet;
   const std::vector<std::filesystem::path> paths = reporter_->paths();
   if (!sheet.empty() && !paths.empty()) {
