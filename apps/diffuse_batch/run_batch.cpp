@@ -1,6 +1,7 @@
 #include "apps/diffuse_batch/run_batch.hpp"
 
 #include <chrono>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -34,6 +35,7 @@ namespace {
 
 constexpr int kResultTag = 1;
 constexpr std::size_t kProfileRows = 40;
+constexpr int kSheetEdge = 256;
 
 ProgressMode progress_mode(const Options& options) {
   if (options.quiet || options.progress == "none") return ProgressMode::none;
@@ -271,7 +273,9 @@ void Run::finish(ExitCode code) {
   const std::string& sheet = settings_.options.contact_sheet;
   const std::vector<std::filesystem::path> paths = reporter_->paths();
   if (!sheet.empty() && !paths.empty()) {
-    write_contact_sheet(paths, sheet);
+    const Options& o = settings_.options;
+    write_contact_sheet(paths, sheet,
+                        {.edge = std::min(kSheetEdge, std::max(*o.width, *o.height)), .columns = 0});
     log()->info("contact sheet: {}", sheet);
   }
 }
