@@ -87,7 +87,7 @@ void store_tile(const float* tile, std::int64_t pixels, const ChannelRange& chan
 // One primitive execution: a strip of a picture, a range of channels.
 struct Tile {
   const Primitive* primitive = nullptr;
-  const void* weights = nullptr;
+  std::shared_ptr<void> weights;
   ChannelRange channels;
   std::int64_t first_input_row = 0;
   std::int64_t first_output_row = 0;
@@ -114,7 +114,7 @@ struct OneDnn::State {
   const Primitive& primitive_for(const Convolution& c, int layout);
   std::shared_ptr<void> reorder(const memory::desc& from_layout, const void* from,
                                 const memory::desc& to_layout);
-  const void* weights_for(const ConvolutionWeight::Part& part, int layout);
+  std::shared_ptr<void> weights_for(ConvolutionWeight::Part& part, int layout);
   std::vector<Tile> tiles_of(const Convolution& c, const ConvolutionWeight& weight);
   void run_tile(const Tile& tile, const void* x, const float* bias, void* y, std::byte* scratchpad,
                 const dnnl::stream& stream) const;
@@ -249,21 +249,25 @@ void OneDnn::run(const Convolution& convolution, const ConvolutionWeight& weight
   });
 }
 
-const void* OneDnn::State::weights_for(const ConvolutionWeight::Part& part, int layout) {
+std::shared_ptr<void> OneDnn::State::weights_for(ConvolutionWeight::Part& part, int layout) {
   for (const auto& copy : part.copies) {
-    if (copy.layout == layout) return copy.data.get();
+    if (copy.layout == layout) return copy.data;
   }
   const auto& first = part.copies[0];
   std::shared_ptr<void> data = reorder(layouts[static_cast<std::size_t>(first.layout)],
                                        first.data.get(), layouts[static_cast<std::size_t>(layout)]);
-  const_cast<ConvolutionWeight::Part&>(part).copies.push_back({layout, std::move(data)});
-  return part.copies.back().data.get();
+  // The first other layout takes the place of the one that was guessed before any shape was known:
+  // most weights meet one shape only, and are held once.
+  if (!part.guess_replaced) part.copies.clear();
+  part.guess_replaced = true;
+  part.copies.push_back({layout, data});
+  return data;
 }
 
 std::vector<Tile> OneDnn::State::tiles_of(const Convolution& c, const ConvolutionWeight& weight) {
   std::vector<Tile> tiles;
   const std::vector<Strip> strips = strips_of(c);
-  for (const auto& part : weight.parts) {
+  for (auto& part : weight.parts) {
     for (const Strip& strip : strips) {
       Convolution shape = strip.shape;
       shape.out_channels = part.channels.size;
@@ -284,8 +288,7 @@ void OneDnn::State::run_tile(const Tile& tile, const void* x, const float* bias,
   const auto& description = tile.primitive->description;
   std::unordered_map<int, memory> arguments{
       {DNNL_ARG_SRC, memory(description.src_desc(), engine, const_cast<void*>(x))},
-      {DNNL_ARG_WEIGHTS,
-       memory(description.weights_desc(), engine, const_cast<void*>(tile.weights))},
+      {DNNL_ARG_WEIGHTS, memory(description.weights_desc(), engine, tile.weights.get())},
       {DNNL_ARG_DST, memory(description.dst_desc(), engine, y)},
       {DNNL_ARG_SCRATCHPAD, memory(description.scratchpad_desc(), engine, scratchpad)}};
   if (bias != nullptr) {

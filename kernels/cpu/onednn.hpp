@@ -14,8 +14,8 @@
 namespace diffuse::cpu {
 
 /// A weight of a linear layer or convolution in layouts that oneDNN chose, one array for each range
-/// of output channels. Where a picture size wants another layout and has no kernel for this one, a
-/// second copy is made on first use.
+/// of output channels. Where a picture size wants another layout and has no kernel for this one, it
+/// is laid out anew on first use.
 struct ConvolutionWeight final : PreparedWeight {
   struct Copy {
     int layout = 0;
@@ -24,6 +24,7 @@ struct ConvolutionWeight final : PreparedWeight {
   struct Part {
     ChannelRange channels;
     std::vector<Copy> copies;  ///< at least one
+    bool guess_replaced = false;
   };
   mutable std::vector<Part> parts;
 };
