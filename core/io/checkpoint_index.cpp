@@ -3,7 +3,7 @@
 
 #include "core/base/text.hpp"
 #include "core/io/checkpoint.hpp"
-#include "core/io/json_file.hpp"
+#include "core/base/json_file.hpp"
 
 namespace diffuse {
 namespace {

@@ -4,8 +4,8 @@
 #include <set>
 
 #include "core/base/hashing.hpp"
-#include "core/io/json_file.hpp"
-#include "core/io/mapped_file.hpp"
+#include "core/base/json_file.hpp"
+#include "core/base/mapped_file.hpp"
 
 namespace diffuse {
 namespace {

@@ -6,8 +6,8 @@
 #include <string>
 
 #include "core/base/text.hpp"
-#include "core/io/json_file.hpp"
-#include "core/io/mapped_file.hpp"
+#include "core/base/json_file.hpp"
+#include "core/base/mapped_file.hpp"
 
 namespace diffuse {
 namespace {

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/base/dtype.hpp"
-#include "core/io/mapped_file.hpp"
+#include "core/base/mapped_file.hpp"
 
 namespace diffuse {
 

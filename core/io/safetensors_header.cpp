@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "core/base/text.hpp"
-#include "core/io/json_file.hpp"
+#include "core/base/json_file.hpp"
 
 namespace diffuse {
 namespace {

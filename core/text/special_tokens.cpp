@@ -8,8 +8,8 @@
 #include <unordered_set>
 #include <utility>
 
+#include "core/base/json_file.hpp"
 #include "core/base/text.hpp"
-#include "core/text/json_file.hpp"
 #include "core/text/vocabulary_files.hpp"
 
 namespace diffuse {
@@ -52,9 +52,7 @@ WrittenToken to_token(const json& value, bool special, const fs::path& file) {
 json read_object(const fs::path& file) {
   std::error_code error;
   if (!fs::exists(file, error)) return json::object();
-  json object = read_model_json(file, kMaxConfigBytes);
-  if (!object.is_object()) refuse_tokenizer(file, "holds no JSON object");
-  return object;
+  return read_json_object(file);
 }
 
 }  // namespace

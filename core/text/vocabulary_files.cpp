@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/json_file.hpp"
 #include "core/base/text.hpp"
-#include "core/text/json_file.hpp"
 
 namespace diffuse {
 namespace {
@@ -73,7 +73,7 @@ Merges to_merges(const json& entries, const fs::path& file) {
 }
 
 Merges read_merges(const fs::path& file) {
-  const std::string text = read_model_text(file, kMaxVocabularyBytes);
+  const std::string text = read_text_file(file, kVocabularyLimits.max_bytes);
   Merges merges;
   std::string_view rest = text;
   while (!rest.empty()) {
@@ -113,7 +113,7 @@ void refuse_tokenizer(const fs::path& file, const std::string& problem) {
 json read_tokenizer_json(const fs::path& folder) {
   const fs::path file = folder / "tokenizer.json";
   if (!is_there(file)) return nullptr;
-  json tokenizer = read_model_json(file, kMaxVocabularyBytes);
+  json tokenizer = read_json_file(file, kVocabularyLimits);
   const bool sound = tokenizer.is_object() && tokenizer.contains("model");
   if (!sound || !tokenizer["model"].is_object()) refuse_tokenizer(file, "holds no object 'model'");
   return tokenizer;
@@ -130,7 +130,7 @@ VocabularyFiles read_vocabulary_files(const fs::path& folder, const json& tokeni
             "' holds neither tokenizer.json nor vocab.json with merges.txt, so no prompt"
             " can be read; complete the model folder or name another one by --tokenizer");
   }
-  return {to_vocabulary(read_model_json(vocabulary_file, kMaxVocabularyBytes), vocabulary_file),
+  return {to_vocabulary(read_json_file(vocabulary_file, kVocabularyLimits), vocabulary_file),
           read_merges(merges_file), vocabulary_file, merges_file};
 }
 

@@ -1,4 +1,4 @@
-#include "core/io/json_file.hpp"
+#include "core/base/json_file.hpp"
 
 #include <sys/stat.h>
 

@@ -1,4 +1,4 @@
-#include "core/io/mapped_file.hpp"
+#include "core/base/mapped_file.hpp"
 
 #include <fcntl.h>
 #include <sys/mman.h>

@@ -1,10 +1,10 @@
-#include "core/io/json_file.hpp"
+#include "core/base/json_file.hpp"
 
 #include <unordered_set>
 #include <vector>
 
 #include "core/base/text.hpp"
-#include "core/io/mapped_file.hpp"
+#include "core/base/mapped_file.hpp"
 
 namespace diffuse {
 namespace {
