@@ -96,29 +96,32 @@ class Program:
     def __init__(self, arguments):
         self.command = shlex.split(arguments.launcher) + [arguments.program] + shlex.split(arguments.extra)
 
-    def files(self, folder, case, dtype, kind, suffix, output):
-        prompts = output / "prompts.txt"
-        prompts.write_text("".join(p + "\n" for p in case["prompts"]), encoding="utf-8")
-        command = self.command + [
-            "--model", str(folder), "--output-dir", str(output / kind), "--scheduler", case["scheduler"],
-            "--num-inference-steps", str(case["steps"]), "--guidance-scale", str(case["guidance_scale"]),
-            "--negative-prompt", case["negative_prompt"], "--seed", str(case["seeds"][0]), "--width", str(case["width"]),
-            "--height", str(case["height"]), "--dtype", dtype, "--batch-size", str(case["batch_size"]),
-            "--output-type", kind, str(prompts)]
+    def files(self, options, lines, output, suffix):
+        """Runs the program on a list of these lines; returns the files that it wrote, in order."""
+        output.mkdir()
+        (output / "list.txt").write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+        command = self.command + options + ["--output-dir", str(output / "out"), str(output / "list.txt")]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        found = sorted((output / kind).glob("*" + suffix)) if (output / kind).exists() else []
-        if done.returncode or len(found) != len(case["prompts"]):
-            sys.exit(f"{shlex.join(command)}\ngave exit status {done.returncode} and {len(found)} of "
-                     f"{len(case['prompts'])} files:\n{done.stderr[-2000:]}")
+        found = sorted((output / "out").glob("*" + suffix)) if (output / "out").exists() else []
+        if done.returncode or len(found) != len(lines):
+            sys.exit(f"{shlex.join(command)}\ngave exit status {done.returncode} and {len(found)} of {len(lines)} files:\n"
+                     f"{done.stderr[-2000:]}")
         return found
 
-    def run(self, folder, case, dtype):
+    def run(self, folder, case, dtype, decode_only=False):
+        """decode_only: the pictures are decoded from the latents of the first run, which saves a second loop."""
+        model = ["--model", str(folder), "--dtype", dtype, "--batch-size", str(case["batch_size"])]
+        settings = ["--scheduler", case["scheduler"], "--num-inference-steps", str(case["steps"]),
+                    "--guidance-scale", str(case["guidance_scale"]), "--negative-prompt", case["negative_prompt"],
+                    "--seed", str(case["seeds"][0]), "--width", str(case["width"]), "--height", str(case["height"])]
         with tempfile.TemporaryDirectory() as name:
-            output = pathlib.Path(name)
-            latents = [load_file(f)["latents"] for f in self.files(folder, case, dtype, "latent", ".safetensors", output)]
-            pictures = [np.asarray(Image.open(f).convert("RGB")) for f in self.files(folder, case, dtype, "png", ".png", output)]
-        latents = [one if one.dim() == 4 else one.unsqueeze(0) for one in latents]
-        return torch.cat(latents), np.stack(pictures)
+            root = pathlib.Path(name)
+            latents = self.files(model + settings + ["--output-type", "latent"], case["prompts"], root / "a", ".safetensors")
+            options, lines = (["--input-type", "latent"], latents) if decode_only else (settings, case["prompts"])
+            pictures = self.files(model + options, [str(line) for line in lines], root / "b", ".png")
+            latents = [load_file(f)["latents"] for f in latents]
+            pictures = [np.asarray(Image.open(f).convert("RGB")) for f in pictures]
+        return torch.cat([one if one.dim() == 4 else one.unsqueeze(0) for one in latents]), np.stack(pictures)
 
 
 def judge(label, ours, theirs, bar):
@@ -175,7 +178,7 @@ def compare_full_size(arguments, reference, program, work):
                            check=True, stdout=subprocess.DEVNULL)
         _, case = default_case(folder, arguments)
         case.update(prompts=PROMPTS[:1], seeds=[arguments.seed], batch_size=1, steps=2)
-        mine = {dtype: program.run(folder, case, dtype) for dtype in arguments.dtype} if program else {}
+        mine = {dtype: program.run(folder, case, dtype, True) for dtype in arguments.dtype} if program else {}
         exact = reference.run(folder, case, torch.float32)
         theirs = reference.run(folder, case, torch.bfloat16) if "bf16" in arguments.dtype else None
         reference.release()
