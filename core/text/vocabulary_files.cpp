@@ -17,6 +17,8 @@ using nlohmann::json;
 namespace fs = std::filesystem;
 
 constexpr std::int64_t kMaxId = (std::int64_t{1} << 20) - 1;
+constexpr JsonLimits kVocabularyLimits{
+    .max_bytes = std::size_t{64} << 20U, .max_depth = 64, .max_values = 4'000'000};
 
 bool is_there(const fs::path& file) {
   std::error_code error;

@@ -9,8 +9,6 @@
 namespace diffuse {
 
 /// Longest configuration file and longest vocabulary file that are read, in bytes.
-inline constexpr std::size_t kMaxConfigBytes = std::size_t{16} << 20;
-inline constexpr std::size_t kMaxVocabularyBytes = std::size_t{64} << 20;
 
 /// Throws InputError(bad_model): the problem with `file`, why it matters and what to do.
 [[noreturn]] void refuse_tokenizer(const std::filesystem::path& file, const std::string& problem);
