@@ -5,6 +5,8 @@
 namespace diffuse {
 namespace {
 
+constexpr std::int64_t kTextTokens = 77;  // usual length of encoder_hidden_states
+
 Ops::AttentionParams params_of(const AttentionConfig& config) {
   const auto head_dim = static_cast<double>(config.query_dim / config.num_attention_heads);
   return {.heads = config.num_attention_heads,
@@ -33,7 +35,7 @@ Tensor SelfAttention::forward(Ops& ops, const Tensor& hidden_states, const Tenso
 CrossAttention CrossAttention::load(const WeightReader& at, const AttentionConfig& config) {
   const std::int64_t c = config.query_dim;
   return {Linear::load(at.sub("to_q"), c, c, false),
-          at.linear({"to_k", "to_v"}, c, config.key_value_dim),
+          at.sized(1, kTextTokens).linear({"to_k", "to_v"}, c, config.key_value_dim),
           Linear::load(at.sub("to_out.0"), c, c, true), config};
 }
 

@@ -1,6 +1,11 @@
 #include "core/nn/resnet_block.hpp"
 
 namespace diffuse {
+namespace {
+
+constexpr std::int64_t kUsualSteps = 50;  // rows of the tables of time embeddings
+
+}  // namespace
 
 ResnetBlock ResnetBlock::load(const WeightReader& at, const ResnetConfig& c) {
   ResnetBlock block;
@@ -8,7 +13,7 @@ ResnetBlock ResnetBlock::load(const WeightReader& at, const ResnetConfig& c) {
   block.norm2 = GroupNorm::load(at.sub("norm2"), c.out_channels, c.norm_num_groups, c.norm_eps);
   block.conv2 = Conv2d::load(at.sub("conv2"), {c.out_channels, c.out_channels, 3, 1, 1});
   if (c.time_embedding_dim > 0) {
-    const WeightReader proj = at.sub("time_emb_proj");
+    const WeightReader proj = at.sub("time_emb_proj").sized(1, kUsualSteps);
     block.conv1 = {at.conv("conv1", c.out_channels, c.in_channels, 3, 1), {}, 1, 1};
     block.time_emb_proj =
         Linear{proj.linear({""}, c.out_channels, c.time_embedding_dim),

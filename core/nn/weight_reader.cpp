@@ -62,6 +62,13 @@ WeightReader WeightReader::sub(const std::string& name) const {
   return out;
 }
 
+WeightReader WeightReader::sized(std::int64_t height, std::int64_t width) const {
+  WeightReader out = *this;
+  out.height_ = height;
+  out.width_ = width;
+  return out;
+}
+
 StoredWeight WeightReader::stored(const std::string& name, const Shape& expected) const {
   auto found = source_.find(name, expected);
   if (!found) {
@@ -86,7 +93,9 @@ Weight WeightReader::linear(std::initializer_list<std::string_view> names, std::
     all += (all.empty() ? "" : ", ") + key;
   }
   try {
-    return ops_.prepare(parts, {.role = WeightRole::linear, .dtype = ops_.dtype()});
+    return ops_.prepare(
+        parts,
+        {.role = WeightRole::linear, .dtype = ops_.dtype(), .height = height_, .width = width_});
   } catch (const InputError& error) {
     throw InputError(error.code(), source_.where() + ": \"" + all + "\": " + error.what());
   }
@@ -97,8 +106,11 @@ Weight WeightReader::conv(std::string_view name, std::int64_t out, std::int64_t 
   const std::string key = join(join(path_, name), "weight");
   const StoredWeight part = stored(key, {out, in, kernel, kernel});
   try {
-    return ops_.prepare({&part, 1},
-                        {.role = WeightRole::conv_kernel, .dtype = ops_.dtype(), .stride = stride});
+    return ops_.prepare({&part, 1}, {.role = WeightRole::conv_kernel,
+                                     .dtype = ops_.dtype(),
+                                     .stride = stride,
+                                     .height = height_,
+                                     .width = width_});
   } catch (const InputError& error) {
     throw InputError(error.code(), source_.where() + ": \"" + key + "\": " + error.what());
   }

@@ -57,6 +57,9 @@ class WeightReader {
   [[nodiscard]] WeightReader sub(const std::string& name, std::size_t index) const {
     return sub(name + "." + std::to_string(index));
   }
+  /// The same reader for layers whose input usually has this size: a hint for the layout of their
+  /// weights.
+  [[nodiscard]] WeightReader sized(std::int64_t height, std::int64_t width) const;
   [[nodiscard]] Ops& ops() const { return ops_; }
 
   /// The kernel [out, in] of one linear layer (or a 1x1 convolution [out, in, 1, 1], if `as_conv`),
@@ -85,6 +88,7 @@ class WeightReader {
   WeightSource& source_;
   Ops& ops_;
   std::string path_;
+  std::int64_t height_ = 0, width_ = 0;  // usual size of the input, 0 = unknown
 };
 
 }  // namespace diffuse

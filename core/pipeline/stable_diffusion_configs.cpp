@@ -152,6 +152,7 @@ AutoencoderKlConfig read_vae(const nlohmann::json& json, const std::string& file
   out.scaling_factor = static_cast<float>(c.number("scaling_factor", 1e-6, 1e6, 0.18215));
   out.use_post_quant_conv = c.boolean("use_post_quant_conv", true);
   out.mid_block_add_attention = c.boolean("mid_block_add_attention", true);
+  out.sample_size = static_cast<int>(c.integers("sample_size", 0, 1, 65536, {{512}}).front());
   for (const std::int64_t width : out.block_out_channels) {
     if (width % out.norm_num_groups != 0) {
       c.refuse("norm_num_groups",

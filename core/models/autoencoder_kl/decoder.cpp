@@ -1,5 +1,7 @@
 #include "core/models/autoencoder_kl/decoder.hpp"
 
+#include <algorithm>
+
 namespace diffuse {
 namespace {
 
@@ -15,7 +17,8 @@ AutoencoderKlDecoder AutoencoderKlDecoder::load(const WeightReader& root,
     model.post_quant_conv_ =
         Linear::load(root.sub("post_quant_conv"), c.latent_channels, c.latent_channels, true, true);
   }
-  const WeightReader at = root.sub("decoder");
+  std::int64_t size = std::max(1, c.sample_size / c.scale_factor());
+  const WeightReader at = root.sub("decoder").sized(size, size);
   const std::vector<std::int64_t>& widths = c.block_out_channels;
   const std::int64_t top = widths.back();
   model.conv_in_ = Conv2d::load(at.sub("conv_in"), {top, c.latent_channels, 3, 1, 1});
@@ -24,7 +27,7 @@ AutoencoderKlDecoder AutoencoderKlDecoder::load(const WeightReader& root,
   std::int64_t channels = top;
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const std::int64_t out = widths[widths.size() - 1 - i];
-    const WeightReader block_at = at.sub("up_blocks", i);
+    const WeightReader block_at = at.sub("up_blocks", i).sized(size, size);
     UpBlock block;
     for (int j = 0; j <= c.layers_per_block; ++j) {
       block.resnets.push_back(
@@ -32,12 +35,16 @@ AutoencoderKlDecoder AutoencoderKlDecoder::load(const WeightReader& root,
                             {channels, out, 0, c.norm_num_groups, kNormEps}));
       channels = out;
     }
-    if (i + 1 < widths.size()) block.upsampler = Upsample::load(block_at.sub("upsamplers.0"), out);
+    if (i + 1 < widths.size()) {
+      size *= 2;
+      block.upsampler = Upsample::load(block_at.sub("upsamplers.0").sized(size, size), out);
+    }
     model.up_blocks_.push_back(std::move(block));
   }
   model.conv_norm_out_ =
       GroupNorm::load(at.sub("conv_norm_out"), channels, c.norm_num_groups, kNormEps);
-  model.conv_out_ = Conv2d::load(at.sub("conv_out"), {c.out_channels, channels, 3, 1, 1});
+  model.conv_out_ =
+      Conv2d::load(at.sub("conv_out").sized(size, size), {c.out_channels, channels, 3, 1, 1});
   return model;
 }
 

@@ -18,6 +18,7 @@ struct AutoencoderKlConfig {
   float scaling_factor;
   bool use_post_quant_conv;
   bool mid_block_add_attention;
+  int sample_size;  // pixels along each side of the usual picture
 
   /// Pixels per latent element along each side: 2^(levels - 1).
   [[nodiscard]] int scale_factor() const {

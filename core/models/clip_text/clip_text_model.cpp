@@ -7,7 +7,7 @@
 namespace diffuse {
 
 ClipTextModel ClipTextModel::load(const WeightReader& root, const ClipTextConfig& c) {
-  const WeightReader at = root.sub("text_model");
+  const WeightReader at = root.sub("text_model").sized(1, c.max_position_embeddings);
   ClipTextModel model;
   model.config_ = c;
   const WeightReader embeddings = at.sub("embeddings");

@@ -1,8 +1,17 @@
 #include "core/models/unet_2d_condition/unet_2d_condition_model.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace diffuse {
+namespace {
+
+// Side of the usual picture's activations on a level.
+std::int64_t level_size(const UNet2DConditionConfig& config, std::size_t level) {
+  return std::max<std::int64_t>(1, config.sample_size >> level);
+}
+
+}  // namespace
 
 Transformer2DConfig UNet2DConditionModel::transformer_config(std::size_t level) const {
   return {.channels = config_.block_out_channels[level],
@@ -14,8 +23,9 @@ Transformer2DConfig UNet2DConditionModel::transformer_config(std::size_t level) 
           .upcast_attention = config_.upcast_attention};
 }
 
-UNet2DConditionModel UNet2DConditionModel::load(const WeightReader& at,
+UNet2DConditionModel UNet2DConditionModel::load(const WeightReader& root,
                                                 const UNet2DConditionConfig& c) {
+  const WeightReader at = root.sized(c.sample_size, c.sample_size);
   UNet2DConditionModel model;
   model.config_ = c;
   const std::int64_t first = c.block_out_channels.front();
@@ -42,7 +52,8 @@ void UNet2DConditionModel::load_down(const WeightReader& root) {
   const UNet2DConditionConfig& c = config_;
   std::int64_t channels = c.block_out_channels.front();
   for (std::size_t level = 0; level < c.block_out_channels.size(); ++level) {
-    const WeightReader at = root.sub("down_blocks", level);
+    const std::int64_t size = level_size(c, level);
+    const WeightReader at = root.sub("down_blocks", level).sized(size, size);
     const std::int64_t out = c.block_out_channels[level];
     UNetBlock block;
     for (std::size_t j = 0; j < static_cast<std::size_t>(c.layers_per_block[level]); ++j) {
@@ -62,8 +73,10 @@ void UNet2DConditionModel::load_down(const WeightReader& root) {
   }
 }
 
-void UNet2DConditionModel::load_mid(const WeightReader& at) {
+void UNet2DConditionModel::load_mid(const WeightReader& root) {
   const UNet2DConditionConfig& c = config_;
+  const std::int64_t size = level_size(c, c.block_out_channels.size() - 1);
+  const WeightReader at = root.sized(size, size);
   const std::int64_t channels = c.block_out_channels.back();
   const ResnetConfig resnet{channels, channels, c.time_embedding_dim, c.norm_num_groups,
                             c.norm_eps};
@@ -88,7 +101,8 @@ void UNet2DConditionModel::load_up(const WeightReader& root) {
   std::int64_t channels = c.block_out_channels.back();
   for (std::size_t i = 0; i < levels; ++i) {
     const std::size_t level = levels - 1 - i;
-    const WeightReader at = root.sub("up_blocks", i);
+    const std::int64_t size = level_size(c, level);
+    const WeightReader at = root.sub("up_blocks", i).sized(size, size);
     const std::int64_t out = c.block_out_channels[level];
     UNetBlock block;
     for (std::size_t j = 0; j <= static_cast<std::size_t>(c.layers_per_block[level]); ++j) {

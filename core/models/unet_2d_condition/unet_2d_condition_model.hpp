@@ -68,8 +68,9 @@ class UNet2DConditionModel {
  public:
   static UNet2DConditionModel load(const WeightReader& at, const UNet2DConditionConfig& config);
 
-  /// Time embeddings of all steps, projected for every resnet. `timesteps` as the scheduler hands them out;
-  /// `timestep_cond` [time_cond_proj_dim] where the model has one (guidance_scale_embedding), else empty.
+  /// Time embeddings of all steps, projected for every resnet. `timesteps` as the scheduler hands
+  /// them out; `timestep_cond` [time_cond_proj_dim] where the model has one
+  /// (guidance_scale_embedding), else empty.
   [[nodiscard]] StepTables step_tables(Ops& ops, std::span<const double> timesteps,
                                        std::span<const float> timestep_cond) const;
   /// Keys and values of every cross-attention: encoder_hidden_states [N, T, cross_attention_dim].
@@ -83,9 +84,9 @@ class UNet2DConditionModel {
   [[nodiscard]] const UNet2DConditionConfig& config() const { return config_; }
 
  private:
-  void load_down(const WeightReader& at);
-  void load_mid(const WeightReader& at);
-  void load_up(const WeightReader& at);
+  void load_down(const WeightReader& root);
+  void load_mid(const WeightReader& root);
+  void load_up(const WeightReader& root);
   [[nodiscard]] Transformer2DConfig transformer_config(std::size_t level) const;
   void number_blocks();
 
