@@ -76,17 +76,18 @@ if [ $ci = 1 ]; then
 else
   stage "packages" scripts/install_packages.sh
 fi
-stage "build (g++, Release)" build "$builds/release" "" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=g++
+stage "build (g++, Release)" build "$builds/release" "" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=g++ \
+  -DDIFFUSE_CUDA_ARCHITECTURES=90
 tests "tests (g++, Release)" "$builds/release"
 
 if [ $ci = 1 ]; then
   stage "clang-format" check_format
   stage "build (clang++, address and undefined sanitizers)" build "$builds/asan" "" \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_COMPILER=clang \
-    "-DDIFFUSE_SANITIZE=address,undefined"
+    "-DDIFFUSE_SANITIZE=address,undefined" -DDIFFUSE_CUDA=OFF
   tests "tests (clang++, address and undefined sanitizers)" "$builds/asan"
   stage "build (thread sanitizer)" build "$builds/tsan" "test_io test_base" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
-    -DCMAKE_CXX_COMPILER=g++ -DDIFFUSE_SANITIZE=thread -DDIFFUSE_OPENMP=OFF
+    -DCMAKE_CXX_COMPILER=g++ -DDIFFUSE_SANITIZE=thread -DDIFFUSE_OPENMP=OFF -DDIFFUSE_CUDA=OFF
   tests "tests (thread sanitizer)" "$builds/tsan" -L tsan
   stage "clang-tidy" check_tidy "$builds/asan"
 fi

@@ -18,6 +18,9 @@ namespace {
 
 // Two correct f32 programs differ by a few 1e-6 of the largest value after one network.
 constexpr double kTolerance = 1e-5;
+// tiny_lcm's autoencoder has groups of one channel, which makes it sensitive: diffusers' own f32
+// is 1.3e-5 from its f64 there (0.6e-5 at most elsewhere).
+constexpr double kDecoderTolerance = 3e-5;
 
 struct Model {
   explicit Model(const std::string& name)
@@ -36,10 +39,11 @@ struct Model {
   Goldens goldens;
 };
 
-void check_close(const std::vector<float>& got, const std::vector<float>& want) {
+void check_close(const std::vector<float>& got, const std::vector<float>& want,
+                 double tolerance = kTolerance) {
   double largest = 0;
   for (const float value : want) largest = std::max(largest, std::abs(static_cast<double>(value)));
-  const auto result = test::compare(std::span(got), std::span(want), kTolerance * largest, 0);
+  const auto result = test::compare(std::span(got), std::span(want), tolerance * largest, 0);
   INFO(result.what);
   CHECK(result.ok);
 }
@@ -113,5 +117,6 @@ TEST_CASE("AutoencoderKL's decoder equals diffusers") {
   const Tensor latents = m.ops.upload(channels_last(m.goldens.values(key + "latents"), shape),
                                       {shape[0], shape[2], shape[3], shape[1]});
   check_close(m.ops.download(model.forward(m.ops, latents)),
-              channels_last(m.goldens.values(key + "image"), m.goldens.shape(key + "image")));
+              channels_last(m.goldens.values(key + "image"), m.goldens.shape(key + "image")),
+              kDecoderTolerance);
 }
