@@ -43,6 +43,7 @@ class Config:
     unet_batch: int = 48
     unet_lr: float = 2.0e-3
     unet_text_lr: float = 5.0e-4
+    colour_weight: float = 1.0  # of the error in a cell's mean colour, beside the error in its latent
     ema: float = 0.998
     caption_drop: float = 0.1
     pool: int = 32768  # pictures whose latents are prepared before the UNet is trained

@@ -107,7 +107,7 @@ def batch(rng, count):
     return x, torch.from_numpy(heat), torch.from_numpy(shade)
 
 
-def read(model, pictures, threshold=0.4):
+def read(model, pictures, threshold=0.11):
     """Finds in pictures (n, 128, 128, 3) of 0..255: per picture a list of (thing, colour, x, y, strength)."""
     found = []
     model.eval()

@@ -4,7 +4,7 @@
         writes FOLDER/prompts.txt (one a line, what the program reads) and FOLDER/prompts.json (what each must show).
         Three in ten (150 of 500) have a pair of thing and colour that is nowhere in training. No prompt occurs in
         training word for word (given --pool N, the number of training pictures; slow but exact).
-    python score.py generate MODEL FOLDER [--first N] [--steps 25] [--guidance 4] [--batch 8] [--threads 1]
+    python score.py generate MODEL FOLDER [--first N] [--steps 25] [--guidance 2] [--batch 8] [--threads 1]
         draws them with diffusers into FOLDER/pictures/000000.png ...
     python score.py read READER.pt FOLDER/prompts.json PICTURES
         reads pictures named 000000.png, 000001.png ... back, prints the rates, and the same with prompts shuffled.
@@ -27,14 +27,24 @@ import captions
 import world
 
 
-def make_prompts(folder, count, seed, pool, pool_seed):
-    """Held-out prompts and their meanings."""
+def training_captions(pool, train_seed, text_batches=450):
+    """Every caption of the pool, and those of the text encoder's stage (64 a step)."""
     seen = set()
     if pool:
-        rng = random.Random(pool_seed)
+        rng = random.Random(train_seed)
+        for _ in range(text_batches):
+            scenes = [world.sample_scene(rng) for _ in range(64)]
+            seen.update(captions.caption(s, rng) for s in scenes)
+        rng = random.Random(train_seed + 1)
         for _ in range(pool // 32):
             scenes = [world.sample_scene(rng) for _ in range(32)]
             seen.update(captions.caption(s, rng) for s in scenes for _ in range(4))
+    return seen
+
+
+def make_prompts(folder, count, seed, pool, train_seed):
+    """Held-out prompts and their meanings."""
+    seen = training_captions(pool, train_seed)
     rng = random.Random(seed)
     rows = []
     while len(rows) < count:
@@ -141,15 +151,15 @@ def main():
     parser.add_argument("--count", type=int, default=500)
     parser.add_argument("--seed", type=int, default=900)
     parser.add_argument("--pool", type=int, default=0)
-    parser.add_argument("--pool-seed", type=int, default=21)
+    parser.add_argument("--train-seed", type=int, default=20)
     parser.add_argument("--first", type=int)
     parser.add_argument("--steps", type=int, default=25)
-    parser.add_argument("--guidance", type=float, default=4.0)
+    parser.add_argument("--guidance", type=float, default=2.0)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=1)
     a = parser.parse_args()
     if a.what == "prompts":
-        make_prompts(a.paths[0], a.count, a.seed, a.pool, a.pool_seed)
+        make_prompts(a.paths[0], a.count, a.seed, a.pool, a.train_seed)
     elif a.what == "generate":
         generate(a.paths[0], a.paths[1], a.first, a.steps, a.guidance, a.batch, a.threads)
     else:
