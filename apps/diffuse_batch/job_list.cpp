@@ -1,12 +1,15 @@
 #include "apps/diffuse_batch/job_list.hpp"
 
+#include <charconv>
 #include <filesystem>
 #include <random>
+#include <system_error>
 
 #include "apps/diffuse_batch/latent_file.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
+#include "core/base/text.hpp"
 
 namespace diffuse {
 namespace {
@@ -48,11 +51,23 @@ RunRecord record_of(const RunSettings& settings) {
   return record;
 }
 
+std::uint64_t seed_recorded(const std::string& text) {
+  std::uint64_t seed = 0;
+  const char* end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, seed);
+  if (error != std::errc() || at != end) {
+    throw InputError(ExitCode::busy_output,
+                     "run.json names the base seed '" + printable(text, 40) + "', which is none");
+  }
+  return seed;
+}
+
 DType dtype_named(const std::string& name) {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
     if (name == name_of(dtype)) return dtype;
   }
-  throw InputError(ExitCode::busy_output, "run.json names the unknown dtype " + name);
+  throw InputError(ExitCode::busy_output,
+                   "run.json names the unknown dtype '" + printable(name, 40) + "'");
 }
 
 // A latent file under its final name is whole: it was renamed into place. Is it of this very job?
@@ -121,10 +136,17 @@ void JobList::take_jobs_of_latents(const RunSettings& settings) {
 void JobList::match_record(RunSettings& settings) {
   const std::filesystem::path folder = settings.options.output_dir;
   RunRecord wanted = record_of(settings);
-  const auto recorded = read_run_record(folder);
-  record_ = recorded ? continue_run(*recorded, wanted, folder) : wanted;
+  record_ = wanted;
+  try {
+    if (const auto recorded = read_run_record(folder)) {
+      record_ = continue_run(*recorded, wanted, folder);
+    }
+  } catch (const InputError&) {
+    // Pictures of another run: those that this one names are replaced.
+    if (!settings.options.overwrite) throw;
+  }
   record_.exit_code.reset();
-  settings.base_seed = std::stoull(setting_of(record_, "base_seed").value_or("0"));
+  settings.base_seed = seed_recorded(setting_of(record_, "base_seed").value_or(""));
   settings.dtype = dtype_named(setting_of(record_, "dtype").value_or(""));
 }
 
@@ -158,7 +180,10 @@ void JobList::open_output(RunSettings& settings) {
   match_record(settings);
   expand(settings);
   inspect(settings);
-  write_run_record(folder, record_);
+}
+
+void JobList::write_record(const RunSettings& settings) const {
+  write_run_record(settings.options.output_dir, record_);
 }
 
 void JobList::close_output(const RunSettings& settings, ExitCode code) {

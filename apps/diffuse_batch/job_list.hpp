@@ -23,8 +23,11 @@ class JobList {
 
   /// Claims the output folder, matches or writes its run record (which may settle the base seed and
   /// the dtype in `settings`), expands the jobs and finds out which pictures are already there.
-  /// Throws InputError(bad_output or busy_output), Error(storage).
+  /// Writes nothing yet. Throws InputError(bad_output or busy_output), Error(storage).
   void open_output(RunSettings& settings);
+  /// Writes the run record: the model is loaded and the first picture comes next. Throws
+  /// Error(storage).
+  void write_record(const RunSettings& settings) const;
   /// Writes how the run ended and gives the folder back.
   void close_output(const RunSettings& settings, ExitCode code);
 

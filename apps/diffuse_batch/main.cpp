@@ -1,14 +1,18 @@
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <iostream>
 
 #include "apps/diffuse_batch/options.hpp"
 #include "apps/diffuse_batch/run_batch.hpp"
+#include "core/base/mapped_file.hpp"
 #include "core/base/threads.hpp"
-#include "core/io/mapped_file.hpp"
 #include "mpi/launcher.hpp"
 
 int main(int argc, char** argv) {
+  // A reader that went away and a limit on file sizes are errors of a write, not deaths.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     const diffuse::ParsedOptions parsed = diffuse::parse_options(argc, argv);
     if (!parsed.output.empty()) {

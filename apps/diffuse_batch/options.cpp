@@ -2,9 +2,12 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <system_error>
 #include <vector>
 
+#include "core/base/text.hpp"
 #include "core/schedulers/scheduler.hpp"
 
 namespace diffuse {
@@ -19,11 +22,26 @@ CLI::Validator finite() {
       [](std::string& text) -> std::string {
         double value = 0;
         if (!CLI::detail::lexical_cast(text, value) || !std::isfinite(value)) {
-          return "must be a finite number, not " + text;
+          return "must be a finite number, not '" + printable(text, 40) + "'";
         }
         return {};
       },
       "NUMBER", "finite");
+}
+
+// CLI11 reads whole numbers by strtoull, which wraps "-1" and numbers over 2^64 round.
+CLI::Validator whole_number() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        std::uint64_t value = 0;
+        const char* end = text.data() + text.size();
+        const auto [at, error] = std::from_chars(text.data(), end, value);
+        if (error != std::errc() || at != end) {
+          return "must be a whole number from 0 to 2^64 - 1, not '" + printable(text, 40) + "'";
+        }
+        return {};
+      },
+      "", "whole number");
 }
 
 void add_model_options(CLI::App& app, Options& o) {
@@ -68,6 +86,7 @@ void add_picture_options(CLI::App& app, Options& o) {
       ->group(group);
   app.add_option("--seed", o.seed,
                  "Seed of the first picture; picture i gets seed + i (default: drawn)")
+      ->check(whole_number())
       ->group(group);
   app.add_option("--negative-prompt", o.negative_prompt, "What the pictures should not show")
       ->group(group);
@@ -96,6 +115,7 @@ void add_picture_options(CLI::App& app, Options& o) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--noise-grid", o.noise_grid, "Threads of the GPU imitated by --noise-source cuda")
+      ->check(whole_number())
       ->check(CLI::PositiveNumber)
       ->group(group);
 }
@@ -121,9 +141,12 @@ void add_run_options(CLI::App& app, Options& o) {
       ->check(CLI::Range(1, 4096))
       ->group(group);
   app.add_flag("--apply-padding", o.apply_padding,
-               "Give every rank the same number of jobs by rendering copies of the last one");
-  app.add_flag("--overwrite", o.overwrite, "Allow files in the output folder to be replaced");
-  app.add_flag("--dry-run", o.dry_run, "Print the plan; load no weights, render nothing");
+               "Give every rank the same number of jobs by rendering copies of the last one")
+      ->group(group);
+  app.add_flag("--overwrite", o.overwrite, "Allow files in the output folder to be replaced")
+      ->group(group);
+  app.add_flag("--dry-run", o.dry_run, "Print the plan; load no weights, render nothing")
+      ->group(group);
   app.add_option("--contact-sheet", o.contact_sheet,
                  "Also write a grid of all pictures to this PNG")
       ->group(group);
@@ -174,7 +197,7 @@ std::string check(const Options& o) {
     add("--input-type latent decodes: --output-type latent would write what is already there");
   }
   if (!o.scheduler.empty() && !is_scheduler_name(o.scheduler)) {
-    add("--scheduler: unknown name " + o.scheduler + " (see --help)");
+    add("--scheduler: unknown name '" + printable(o.scheduler, 40) + "' (see --help)");
   }
   if (o.output_dir.empty()) add("--output-dir must not be empty");
   if (o.prompts.empty()) add("a prompt list is needed: a file, or - for standard input");
@@ -198,6 +221,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   add_run_options(app, o);
   add_report_options(app, o);
   app.set_config("--config", "", "Read flags from FILE (key = value); the command line wins");
+  app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_flag("--version", version, "Print versions of the program and its libraries");
   try {
     app.parse(argc, argv);

@@ -45,11 +45,22 @@ RenderResult RankRenderer::result_of(const RenderJob& job, std::int64_t millisec
 }
 
 void RankRenderer::report(RenderResult result, ExitCode code) {
-  if (code != ExitCode::ok) {
+  if (code != ExitCode::ok && code != ExitCode::some_failed) {
+    // The picture is not at fault: it stays open, and the same command renders it.
+    give_up(code, result.error);
+    return;
+  }
+  if (code == ExitCode::some_failed) {
     result.status = RenderStatus::failed;
-    if (mpi::severity_of(code) > mpi::severity_of(code_)) code_ = code;
+    if (code_ == ExitCode::ok) code_ = code;
   }
   events_.finished(result);
+}
+
+void RankRenderer::give_up(ExitCode code, const std::string& problem) {
+  if (mpi::severity_of(code) <= mpi::severity_of(code_)) return;
+  code_ = code;
+  problem_ = problem;
 }
 
 void RankRenderer::drain() {
@@ -131,7 +142,17 @@ std::vector<Latents> RankRenderer::latents_of(const std::vector<RenderJob>& batc
 void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
   warn_of_cut_prompts(batch);
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<Latents> latents = latents_of(batch);
+  std::vector<Latents> latents;
+  try {
+    latents = latents_of(batch);
+  } catch (const InputError& error) {  // a file of latents that is gone by now
+    for (const RenderJob& job : batch) {
+      RenderResult result = result_of(job, 0);
+      result.error = error.what();
+      if (!job.padding) report(std::move(result), ExitCode::some_failed);
+    }
+    return;
+  }
   if (latents.empty()) {
     stopped_ = true;
     return;
@@ -142,19 +163,27 @@ void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
   }
 }
 
-ExitCode RankRenderer::render(const std::vector<RenderJob>& jobs) {
+void RankRenderer::render_batches(const std::vector<RenderJob>& jobs) {
   for (const std::vector<std::size_t>& positions : make_batches(jobs, settings_.batch_size)) {
     std::vector<RenderJob> batch;
     for (const std::size_t position : positions) batch.push_back(jobs[position]);
     render_batch(batch);
     drain();
-    if (stopped_ || code_ == ExitCode::storage || code_ == ExitCode::device_lost) break;
+    if (stopped_ || !problem_.empty()) return;
+  }
+}
+
+ExitCode RankRenderer::render(const std::vector<RenderJob>& jobs) {
+  try {
+    render_batches(jobs);
+  } catch (const Error& error) {
+    give_up(error.code(), error.what());
+  } catch (const std::exception& error) {
+    give_up(ExitCode::bug, std::string(error.what()) + " (this is a bug: please report it)");
   }
   writers_.flush();
   drain();
-  if (stopped_ && mpi::severity_of(ExitCode::stopped) > mpi::severity_of(code_)) {
-    code_ = ExitCode::stopped;
-  }
+  if (stopped_) give_up(ExitCode::stopped, "stopped on request; the same command continues");
   return code_;
 }
 

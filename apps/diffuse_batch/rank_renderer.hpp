@@ -23,9 +23,12 @@ class RankRenderer {
 
   RankRenderer(StableDiffusion& model, const RunSettings& settings, int rank, Events events);
 
-  /// ok, some_failed, stopped, or the code of a storage failure, after which the rest is left
-  /// undone.
+  /// ok, some_failed, stopped, or the code of a failure after which the rest is left undone and
+  /// problem() says why. Never throws: what was finished before a failure is reported.
   ExitCode render(const std::vector<RenderJob>& jobs);
+
+  /// One line: what ended the rendering early.
+  [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:
   void render_batch(const std::vector<RenderJob>& batch);
@@ -35,6 +38,8 @@ class RankRenderer {
   void finish_picture(const RenderJob& job, const Latents& latents, std::int64_t milliseconds);
   void write_latents(const RenderJob& job, const Latents& latents, RenderResult result);
   void report(RenderResult result, ExitCode code);
+  void render_batches(const std::vector<RenderJob>& jobs);
+  void give_up(ExitCode code, const std::string& problem);
   void drain();
   [[nodiscard]] RenderResult result_of(const RenderJob& job, std::int64_t milliseconds) const;
 
@@ -43,6 +48,7 @@ class RankRenderer {
   int rank_;
   Events events_;
   ExitCode code_ = ExitCode::ok;
+  std::string problem_;
   bool stopped_ = false;
 
   std::mutex mutex_;  // guards written_, filled by the writer threads

@@ -1,7 +1,7 @@
 #include "apps/diffuse_batch/run_batch.hpp"
 
-#include <chrono>
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <iostream>
@@ -51,7 +51,8 @@ class Run {
     settings_.options = options;
   }
 
-  ExitCode perform(const std::string& usage_error);
+  /// How the run ended, and on root the line to print, if any.
+  AgreedEnd perform(const std::string& usage_error);
 
  private:
   void check_options(const std::string& usage_error);
@@ -59,8 +60,10 @@ class Run {
   void choose_device();
   void make_jobs();
   void open_output();
-  ExitCode render();
-  void finish(ExitCode code);
+  void load_model();
+  AgreedEnd render();
+  AgreedEnd finish(AgreedEnd end);
+  void write_contact_sheet_of(const std::vector<std::filesystem::path>& paths);
 
   mpi::Communicator comm_;
   RunSettings settings_;
@@ -69,6 +72,7 @@ class Run {
   std::optional<StableDiffusionConfigs> configs_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<TracingBackend> tracing_;  // --profile: stands before backend_
+  std::unique_ptr<StableDiffusion> model_;   // on ranks with jobs
   std::vector<RenderJob> mine_;
   std::unique_ptr<Reporter> reporter_;  // root
 };
@@ -196,12 +200,11 @@ void Run::make_jobs() {
   mine_ = unpack_jobs(comm_.scatter_bytes(0, parts));
 }
 
-ExitCode Run::render() {
+void Run::load_model() {
   // Ranks without jobs load no model.
-  std::unique_ptr<StableDiffusion> model;
   together(comm_, [&] {
     if (mine_.empty()) return;
-    model = std::make_unique<StableDiffusion>(
+    model_ = std::make_unique<StableDiffusion>(
         *folder_, tracing_ ? *tracing_ : *backend_,
         StableDiffusion::Settings{.dtype = settings_.dtype,
                                   .noise_source = settings_.options.noise_source == "cuda"
@@ -210,41 +213,37 @@ ExitCode Run::render() {
                                   .noise_grid = settings_.options.noise_grid,
                                   .decoder_only = settings_.options.input_type == "latent"});
   });
+  together(comm_, [&] {
+    if (comm_.is_root()) list_->write_record(settings_);
+  });
+}
 
+AgreedEnd Run::render() {
   std::vector<RenderResult> results;
   const auto collect = [&] {
-    if (!comm_.is_root()) return;
     while (auto message = comm_.poll(kResultTag)) {
       for (const RenderResult& result : unpack_results(message->bytes)) reporter_->finished(result);
     }
   };
+  const auto finished = [&](const RenderResult& result) {
+    results.push_back(result);
+    if (comm_.is_root()) {
+      reporter_->finished(result);
+    } else {
+      comm_.post(0, kResultTag, pack_results({&result, 1}));
+    }
+  };
+  const auto between = [&](int step, int steps) {
+    collect();
+    if (comm_.is_root()) reporter_->tick(step, steps);
+    return true;
+  };
   ExitCode code = ExitCode::ok;
   std::string problem;
-  try {
-    if (model) {
-      RankRenderer renderer(*model, settings_, comm_.rank(),
-                            {.finished =
-                                 [&](const RenderResult& result) {
-                                   results.push_back(result);
-                                   if (comm_.is_root()) {
-                                     reporter_->finished(result);
-                                   } else {
-                                     comm_.post(0, kResultTag, pack_results({&result, 1}));
-                                   }
-                                 },
-                             .between =
-                                 [&](int step, int steps) {
-                                   if (comm_.is_root()) {
-                                     collect();
-                                     reporter_->tick(step, steps);
-                                   }
-                                   return true;
-                                 }});
-      code = renderer.render(mine_);
-    }
-  } catch (const Error& error) {
-    code = error.code();
-    problem = error.what();
+  if (model_) {
+    RankRenderer renderer(*model_, settings_, comm_.rank(), {finished, between});
+    code = renderer.render(mine_);
+    problem = renderer.problem();
   }
 
   // Root goes on reporting what the others send until all are through.
@@ -255,32 +254,45 @@ ExitCode Run::render() {
   }
   const std::vector<std::string> all = comm_.gather_bytes(0, pack_results(results));
   together(comm_, [&] {
-    if (!comm_.is_root()) return;
     for (const std::string& part : all) {
       for (const RenderResult& result : unpack_results(part)) reporter_->finished(result);
     }
   });
   const mpi::Agreement agreement = comm_.agree(code, problem);
-  if (comm_.is_root() && !problem.empty()) log()->error("{}", agreement.line());
-  return agreement.code;
-}
-
-void Run::finish(ExitCode code) {
-  if (!comm_.is_root()) return;
-  reporter_->finish();
-  list_->close_output(settings_, code);
-  if (tracing_) log()->info("profile of rank 0:\n{}", profile_table(*tracing_, kProfileRows));
-  const std::string& sheet = settings_.options.contact_sheet;
-  const std::vector<std::filesystem::path> paths = reporter_->paths();
-  if (!sheet.empty() && !paths.empty()) {
-    const Options& o = settings_.options;
-    write_contact_sheet(paths, sheet,
-                        {.edge = std::min(kSheetEdge, std::max(*o.width, *o.height)), .columns = 0});
-    log()->info("contact sheet: {}", sheet);
+  AgreedEnd end{agreement.code, agreement.line()};
+  if (end.code == ExitCode::some_failed && comm_.is_root()) {
+    end.line = std::to_string(reporter_->failed()) +
+               " pictures failed, named above; all others are there, and the same command tries "
+               "these again";
   }
+  return end;
 }
 
-ExitCode Run::perform(const std::string& usage_error) {
+void Run::write_contact_sheet_of(const std::vector<std::filesystem::path>& paths) {
+  const Options& o = settings_.options;
+  if (o.contact_sheet.empty() || paths.empty()) return;
+  write_contact_sheet(paths, o.contact_sheet,
+                      {.edge = std::min(kSheetEdge, std::max(*o.width, *o.height)), .columns = 0});
+  log()->info("contact sheet: {}", o.contact_sheet);
+}
+
+AgreedEnd Run::finish(AgreedEnd end) {
+  try {
+    together(comm_, [&] {
+      if (!comm_.is_root()) return;
+      reporter_->finish();
+      list_->close_output(settings_, end.code);
+      if (tracing_) log()->info("profile of rank 0:\n{}", profile_table(*tracing_, kProfileRows));
+      write_contact_sheet_of(reporter_->paths());
+    });
+  } catch (const AgreedEnd& late) {
+    // A full disk is told once, by the picture that met it first.
+    if (mpi::severity_of(late.code) > mpi::severity_of(end.code)) return late;
+  }
+  return end;
+}
+
+AgreedEnd Run::perform(const std::string& usage_error) {
   check_options(usage_error);
   together(comm_, [&] {
     set_up_log(settings_.options.log_level, settings_.options.quiet, comm_.rank(), comm_.size(),
@@ -298,13 +310,12 @@ ExitCode Run::perform(const std::string& usage_error) {
       list_->expand(settings_);
       print_plan(std::cout, *list_, settings_, *folder_, comm_.size());
     });
-    return ExitCode::ok;
+    return {};
   }
   open_output();
   make_jobs();
-  const ExitCode code = render();
-  finish(code);
-  return code;
+  load_model();
+  return finish(render());
 }
 
 }  // namespace
@@ -312,15 +323,17 @@ ExitCode Run::perform(const std::string& usage_error) {
 ExitCode run(const ParsedOptions& parsed) {
   mpi::Session session;
   const mpi::Communicator comm = session.world();
+  AgreedEnd end;
   try {
-    return Run(comm, parsed.options).perform(parsed.error);
-  } catch (const AgreedEnd& end) {
-    if (comm.is_root()) {
-      std::fprintf(stderr, "diffuse-batch: error[%d]: %s\n", static_cast<int>(end.code),
-                   end.line.c_str());
-    }
-    return end.code;
+    end = Run(comm, parsed.options).perform(parsed.error);
+  } catch (const AgreedEnd& early) {
+    end = early;
   }
+  if (comm.is_root() && !end.line.empty()) {
+    std::fprintf(stderr, "diffuse-batch: error[%d]: %s\n", static_cast<int>(end.code),
+                 end.line.c_str());
+  }
+  return end.code;
 }
 
 }  // namespace diffuse
