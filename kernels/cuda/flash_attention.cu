@@ -1,11 +1,11 @@
 #include "kernels/cuda/mma_tile.cuh"
 #include "kernels/cuda/op_kernels.hpp"
 
-// Flash attention on tensor cores (Dao 2023, arXiv:2307.08691). A warp keeps 16 queries in registers
-// as A fragments; keys and values come through shared memory in two buffers, the next tile's copy
-// under way while this one is multiplied; scores stay in registers and become, converted, the A
-// fragments of the second product. head_dim is padded to 16 for the first product only: 40 costs 48
-// there and 40 in the second.
+// Flash attention on tensor cores (Dao 2023, arXiv:2307.08691). A warp keeps 16 queries in
+// registers as A fragments; keys and values come through shared memory in two buffers, the next
+// tile's copy under way while this one is multiplied; scores stay in registers and become,
+// converted, the A fragments of the second product. head_dim is padded to 16 for the first product
+// only: 40 costs 48 there and 40 in the second.
 namespace diffuse::cuda {
 namespace {
 
@@ -27,7 +27,7 @@ struct Tiles {
   static constexpr int kKeys = D > 80 ? 32 : 64;
   // 16 bytes more a row: the rows that one ldmatrix reads lie in different banks.
   static constexpr int kStride = kPadded + 8;
-  static constexpr int kTile = kKeys * kStride;  // halves
+  static constexpr int kTile = kKeys * kStride;               // halves
   static constexpr std::size_t kShared = 2U * 2 * kTile * 2;  // keys, values; two buffers; bytes
 };
 
@@ -90,8 +90,8 @@ __device__ void tile_scores(float (&scores)[Tiles<D>::kKeys / 8][4],
 #pragma unroll
     for (int step = 0; step < Tiles<D>::kPadded / 16; ++step) {
       unsigned b[2];
-      load_matrices<false>(b, keys + (8 * n + lane % 8) * Tiles<D>::kStride + 16 * step +
-                                  8 * (lane / 8 % 2));
+      load_matrices<false>(
+          b, keys + (8 * n + lane % 8) * Tiles<D>::kStride + 16 * step + 8 * (lane / 8 % 2));
       mma_m16n8k16<T>(scores[n], q[step], b);
     }
     for (int i = 0; i < 4; ++i) {
@@ -163,7 +163,7 @@ __device__ void store_rows(const RowState<D>& state, T* y, std::int64_t stride, 
     for (int n = 0; n < D / 8; ++n) {
       const unsigned pair =
           pack<T>(state.out[n][2 * half] * inverse, state.out[n][2 * half + 1] * inverse);
-      memcpy(y + r * stride + 8 * n + column, &pair, sizeof(pair));
+      *reinterpret_cast<unsigned*>(y + r * stride + 8 * n + column) = pair;
     }
   }
 }

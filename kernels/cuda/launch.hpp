@@ -1,7 +1,7 @@
 #pragma once
 
-// How the kernels of this folder are launched and what they share. Compiled by nvcc for the GPU and,
-// with tests/cuda_on_host/host_cuda.hpp included first, by the host compiler for the tests.
+// How the kernels of this folder are launched and what they share. Compiled by nvcc for the GPU
+// and, with tests/cuda_on_host/host_cuda.hpp included first, by the host compiler for the tests.
 
 #ifdef __CUDACC__
 #include <cuda_bf16.h>

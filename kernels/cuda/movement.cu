@@ -64,14 +64,13 @@ void run(const UpsampleNearestOp& op, const Context& context) {
   const Shape& from = op.x.shape();
   const Shape& to = op.y.shape();
   const std::int64_t bytes = row_bytes(op.x);
-  with_unit(address(op.x) | address(op.y) | static_cast<std::uintptr_t>(bytes),
-            [&]<class Unit>(Unit*) {
-              const std::int64_t units = bytes / static_cast<std::int64_t>(sizeof(Unit));
-              const std::int64_t count = to.rows() * units;
-              launch(context, upsample_kernel<Unit>, blocks_of(count, kThreads), kThreads, 0,
-                     op.x.data<Unit>(), op.y.data<Unit>(), from[1], from[2], to[1], to[2], units,
-                     count);
-            });
+  with_unit(
+      address(op.x) | address(op.y) | static_cast<std::uintptr_t>(bytes), [&]<class Unit>(Unit*) {
+        const std::int64_t units = bytes / static_cast<std::int64_t>(sizeof(Unit));
+        const std::int64_t count = to.rows() * units;
+        launch(context, upsample_kernel<Unit>, blocks_of(count, kThreads), kThreads, 0,
+               op.x.data<Unit>(), op.y.data<Unit>(), from[1], from[2], to[1], to[2], units, count);
+      });
 }
 
 void run(const ConcatChannelsOp& op, const Context& context) {

@@ -31,8 +31,8 @@ std::int64_t pixels_a_piece(std::int64_t pixels, std::int64_t channels) {
 }
 
 // Moments of every group of one piece; grid (pieces, pictures). Each thread sums differences from
-// its first pixel, channel by channel, so that a large mean costs no accuracy; then each warp merges
-// the threads' results for its groups.
+// its first pixel, channel by channel, so that a large mean costs no accuracy; then each warp
+// merges the threads' results for its groups.
 template <class T, int V>
 __global__ void group_moments_kernel(const T* x, Moments* out, std::int64_t pixels,
                                      std::int64_t piece_pixels, int channels, int groups,
@@ -50,7 +50,8 @@ __global__ void group_moments_kernel(const T* x, Moments* out, std::int64_t pixe
     float first[V], sum[V], squares[V];
     for (int k = 0; k < V; ++k) first[k] = sum[k] = squares[k] = 0;
     if (row < length) {
-      const auto value = *reinterpret_cast<const Vec<T, V>*>(picture + std::int64_t{row} * channels + v * V);
+      const auto value =
+          *reinterpret_cast<const Vec<T, V>*>(picture + std::int64_t{row} * channels + v * V);
       for (int k = 0; k < V; ++k) first[k] = to_float(value.at[k]);
     }
     for (std::int64_t p = row; p < length; p += team.rows) {
@@ -90,7 +91,8 @@ __global__ void group_moments_kernel(const T* x, Moments* out, std::int64_t pixe
     }
     squares = warp_sum(squares);
     if (lane == 0) {
-      out[(static_cast<std::int64_t>(blockIdx.y) * gridDim.x + blockIdx.x) * groups + g] = {mean, squares};
+      out[(static_cast<std::int64_t>(blockIdx.y) * gridDim.x + blockIdx.x) * groups + g] = {
+          mean, squares};
     }
   }
 }
@@ -126,8 +128,8 @@ __global__ void merge_moments_kernel(const Moments* moments, const float* scale,
     const auto rounded = static_cast<float>(mean);
     out[c] = rounded;
     out[channels + c] = static_cast<float>(factor);
-    out[2 * channels + c] =
-        static_cast<float>(static_cast<double>(shift[c]) + (static_cast<double>(rounded) - mean) * factor);
+    out[2 * channels + c] = static_cast<float>(static_cast<double>(shift[c]) +
+                                               (static_cast<double>(rounded) - mean) * factor);
   }
 }
 
@@ -204,15 +206,16 @@ void group_norm(const GroupNormOp& op, const Context& context) {
   const std::int64_t pixels = op.x.shape().rows() / batch;
   const std::int64_t piece_pixels = pixels_a_piece(pixels, channels);
   const unsigned pieces = blocks_of(pixels, piece_pixels);
-  const std::size_t moments_bytes = std::size_t{batch} * pieces * static_cast<std::size_t>(op.groups) * sizeof(Moments);
+  const std::size_t moments_bytes =
+      std::size_t{batch} * pieces * static_cast<std::size_t>(op.groups) * sizeof(Moments);
   std::byte* scratch = context.workspace->reserve(
       moments_bytes + std::size_t{3} * batch * static_cast<std::size_t>(channels) * sizeof(float));
   auto* moments = reinterpret_cast<Moments*>(scratch);
   auto* norms = reinterpret_cast<float*>(scratch + moments_bytes);
   const Team team = team_of(channels / V);
   const std::size_t shared = sizeof(float) * 2 * static_cast<std::size_t>(team.rows * channels);
-  launch(context, group_moments_kernel<T, V>, dim3(pieces, batch), kThreads, shared,
-         op.x.data<T>(), moments, pixels, piece_pixels, channels, op.groups, team);
+  launch(context, group_moments_kernel<T, V>, dim3(pieces, batch), kThreads, shared, op.x.data<T>(),
+         moments, pixels, piece_pixels, channels, op.groups, team);
   launch(context, merge_moments_kernel, dim3(blocks_of(op.groups, kWarps), batch), kThreads, 0,
          moments, op.scale.data<float>(), op.shift.data<float>(), norms, pixels, piece_pixels,
          static_cast<int>(pieces), channels, op.groups, op.eps);
@@ -244,7 +247,8 @@ void run(const LayerNormOp& op, const Context& context) {
   if (op.x.shape().elements() == 0) return;
   with_element(op.x.dtype(), [&]<class T>(T*) {
     constexpr int V = kVector<T>;
-    const bool wide = can_move<T, V>(op.x.data<T>(), channels) && can_move<T, V>(op.y.data<T>(), channels);
+    const bool wide =
+        can_move<T, V>(op.x.data<T>(), channels) && can_move<T, V>(op.y.data<T>(), channels);
     launch(context, wide ? layer_norm_kernel<T, V> : layer_norm_kernel<T, 1>,
            blocks_of(rows, kWarps), kThreads, 0, op.x.data<T>(), op.y.data<T>(),
            op.scale.data<float>(), op.shift.data<float>(), rows, channels, op.eps);

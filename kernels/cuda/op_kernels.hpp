@@ -6,8 +6,9 @@
 
 namespace diffuse::cuda {
 
-// The hand-written kernels, one function per op of core/tensor/op.hpp: formulas and shapes are there.
-// Each runs any width, stride and float dtype; none lets a picture's bytes depend on its batch.
+// The hand-written kernels, one function per op of core/tensor/op.hpp: formulas and shapes are
+// there. Each runs any width, stride and float dtype; none lets a picture's bytes depend on its
+// batch.
 
 void run(const EmbeddingOp& op, const Context& context);
 void run(const LinearOp& op, const Context& context);
@@ -38,8 +39,8 @@ void run_epilogue(const LinearOp& op, bool add_bias, const Context& context);
 void run_epilogue(const Conv2dOp& op, bool add_bias, const Context& context);
 
 /// Converts `count` stored values, elements [first, first + count) of a part with shape
-/// [O, I, kh, kw] (or [O, I], kh = kw = 1), to `to`: [O, kh, kw, I] of the use's dtype. The index of
-/// the first value that is not finite goes to *first_bad, by minimum.
+/// [O, I, kh, kw] (or [O, I], kh = kw = 1), to `to`: [O, kh, kw, I] of the use's dtype. The index
+/// of the first value that is not finite goes to *first_bad, by minimum.
 struct StoredChunk {
   const void* from = nullptr;
   DType from_dtype = DType::f32;

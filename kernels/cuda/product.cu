@@ -1,9 +1,9 @@
 #include "kernels/cuda/activation.cuh"
 #include "kernels/cuda/op_kernels.hpp"
 
-// Linear layers and convolutions as one plain product: every pixel (or row) by every output channel,
-// summed over kernel taps and channels in order, in f32. The fall-back where the libraries have no
-// plan, and their oracle on the device.
+// Linear layers and convolutions as one plain product: every pixel (or row) by every output
+// channel, summed over kernel taps and channels in order, in f32. The fall-back where the libraries
+// have no plan, and their oracle on the device.
 namespace diffuse::cuda {
 namespace {
 
@@ -89,9 +89,10 @@ __global__ void product_kernel(Product p) {
 
 // y = activation(y + bias) + residual over [rows, columns].
 template <class Out>
-__global__ void epilogue_kernel(Out* y, const float* bias, const Out* residual, std::int64_t columns,
-                                std::int64_t y_stride, std::int64_t residual_stride,
-                                Activation activation, std::int64_t count) {
+__global__ void epilogue_kernel(Out* y, const float* bias, const Out* residual,
+                                std::int64_t columns, std::int64_t y_stride,
+                                std::int64_t residual_stride, Activation activation,
+                                std::int64_t count) {
   const std::int64_t i = static_cast<std::int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (i >= count) return;
   const std::int64_t row = i / columns, c = i % columns;

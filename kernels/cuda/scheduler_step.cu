@@ -156,17 +156,20 @@ __device__ void apply_row(const StepRow& row, const StepOperands& op, double m, 
   if (op.saved != nullptr) {
     double saved = term(row.saved_sample, op.sample, i) + term(row.saved_saved, op.saved, i) +
                    static_cast<double>(row.saved_output) * m;
-    for (int k = 0; k < StepRow::kHistory; ++k) saved += term(row.saved_history[static_cast<std::size_t>(k)], history[k], i);
+    for (int k = 0; k < StepRow::kHistory; ++k)
+      saved += term(row.saved_history[static_cast<std::size_t>(k)], history[k], i);
     op.saved[i] = static_cast<float>(saved);
   }
   double next = term(row.next_sample, op.sample, i) + term(row.next_saved, op.saved, i) +
                 static_cast<double>(row.next_output) * m;
-  for (int k = 0; k < StepRow::kHistory; ++k) next += term(row.next_history[static_cast<std::size_t>(k)], history[k], i);
+  for (int k = 0; k < StepRow::kHistory; ++k)
+    next += term(row.next_history[static_cast<std::size_t>(k)], history[k], i);
   if (row.next_noise_pred != 0) next += static_cast<double>(row.next_noise_pred) * noise_pred;
   next += term(row.next_noise, op.noise, i);
   op.sample[i] = static_cast<float>(next);
   if (row.push && op.history != nullptr) {
-    for (int k = StepRow::kHistory - 1; k > 0; --k) op.history[k * op.total + i] = history[k - 1][i];
+    for (int k = StepRow::kHistory - 1; k > 0; --k)
+      op.history[k * op.total + i] = history[k - 1][i];
     op.history[i] = static_cast<float>(m);
   }
 }
