@@ -1,0 +1,129 @@
+#include <catch2/catch.hpp>
+#include <cstdlib>
+#include <iostream>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/cudnn_graph.hpp"
+
+// Every convolution of Stable Diffusion 1.5 has an engine of cuDNN on GPUs of three generations,
+// which this machine need not have: cuDNN takes their properties as JSON.
+namespace diffuse::test {
+namespace {
+
+using cuda::ConvolutionShape;
+
+struct Gpu {
+  const char* name;
+  int version, processors, shared_bytes, threads, blocks, l2_bytes;
+};
+const Gpu kGpus[] = {
+    {"NVIDIA A100-SXM4-80GB", 800, 108, 166912, 2048, 32, 41943040},
+    {"NVIDIA GeForce RTX 4090", 890, 128, 101376, 1536, 24, 75497472},
+    {"NVIDIA H200", 900, 132, 232448, 2048, 32, 62914560},
+};
+
+std::string json_of(const Gpu& gpu) {
+  const auto number = [](const char* key, long long value) {
+    return std::string(",\"") + key + "\":" + std::to_string(value);
+  };
+  return std::string("{\"maxGridSize\":[2147483647,65535,65535],\"maxBlockSize\":[1024,1024,64]") +
+         number("regsPerBlock", 65536) + number("multiProcessorCount", gpu.processors) +
+         number("warpSize", 32) + number("maxSharedMemoryPerBlock", 49152) +
+         number("maxSharedMemoryPerBlockOptin", gpu.shared_bytes) +
+         number("reservedSharedMemoryPerBlock", 1024) + number("maxRegistersPerSM", 65536) +
+         number("maxCtasPerSM", gpu.blocks) + number("maxThreadsPerBlock", 1024) +
+         number("maxThreadsPerSM", gpu.threads) + number("pciDeviceId", 0) +
+         number("isTccDriver", 0) + number("supportCoopLaunch", 1) +
+         number("smClockRateKHz", 1980000) + number("memClockRateKHz", 3201000) +
+         number("l2CacheSize", gpu.l2_bytes) + ",\"deviceName\":\"" + gpu.name + "\"" +
+         number("deviceVer", gpu.version) + number("driverVer", 13000) +
+         number("totalGlobalMem", 24000000000LL) + number("cudaDeviceId", 0) + "}";
+}
+
+// Side of the input at 512x512, channels in and out, kernel, stride.
+struct Layer {
+  int side, in, out, kernel = 3, stride = 1;
+};
+const Layer kUnet[] = {
+    {64, 4, 320},           {64, 320, 320},       {64, 320, 320, 3, 2}, {32, 320, 640},
+    {32, 640, 640},         {32, 640, 640, 3, 2}, {16, 640, 1280},      {16, 1280, 1280},
+    {16, 1280, 1280, 3, 2}, {8, 1280, 1280},      {8, 2560, 1280},      {16, 2560, 1280},
+    {16, 1920, 1280},       {32, 1920, 640},      {32, 1280, 640},      {32, 960, 640},
+    {32, 1280, 1280},       {64, 960, 320},       {64, 640, 320},       {64, 640, 640},
+    {64, 320, 4},           {32, 320, 640, 1},    {16, 640, 1280, 1},   {8, 2560, 1280, 1},
+    {16, 2560, 1280, 1},    {16, 1920, 1280, 1},  {32, 1920, 640, 1},   {32, 1280, 640, 1},
+    {32, 960, 640, 1},      {64, 960, 320, 1},    {64, 640, 320, 1},
+};
+const Layer kVae[] = {
+    {64, 4, 4, 1},   {64, 4, 512},       {64, 512, 512},     {128, 512, 512}, {256, 512, 512},
+    {256, 512, 256}, {256, 256, 256},    {512, 256, 256},    {512, 256, 128}, {512, 128, 128},
+    {512, 128, 3},   {256, 512, 256, 1}, {512, 256, 128, 1},
+};
+
+ConvolutionShape shape_of(const Layer& layer, DType dtype, bool bias) {
+  ConvolutionShape shape;
+  shape.batch = 16;
+  shape.height = shape.width = layer.side;
+  shape.channels = layer.in;
+  shape.out_channels = layer.out;
+  shape.kernel_height = shape.kernel_width = layer.kernel;
+  shape.stride = layer.stride;
+  shape.pad_top = shape.pad_left = shape.pad_bottom = shape.pad_right = layer.kernel / 2;
+  shape.dtype = dtype;
+  shape.bias = bias;
+  return shape;
+}
+
+struct Count {
+  int graphs = 0, without_engine = 0, plans = 0, without_plan = 0;
+};
+
+// The engine chosen for the canonical batch must take the others too.
+void check_layer(const Layer& layer, const std::vector<std::int64_t>& batches, DType dtype,
+                 const Gpu& gpu, const cuda::CudnnTarget& target, Count& count) {
+  for (const bool bias : {false, true}) {
+    const ConvolutionShape shape = shape_of(layer, dtype, bias);
+    INFO(gpu.name << " " << name_of(dtype) << (bias ? " with bias " : " ") << layer.in << " to "
+                  << layer.out << " at " << layer.side << ", kernel " << layer.kernel << ", stride "
+                  << layer.stride);
+    const auto choice = cuda::choose_engine(shape, target);
+    ++count.graphs;
+    CHECK(choice.has_value());
+    if (!choice) {
+      ++count.without_engine;
+      continue;
+    }
+    for (const std::int64_t batch : batches) {
+      INFO("engine " << choice->engine << ", batch " << batch);
+      ++count.plans;
+      const bool built =
+          cuda::build_plan(shape.with_batch(batch), *choice, target).plan.get() != nullptr;
+      CHECK(built);
+      count.without_plan += built ? 0 : 1;
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("every convolution of SD 1.5 has a cuDNN engine that takes any batch") {
+  Count count;
+  for (const Gpu& gpu : kGpus) {
+    const cuda::CudnnTarget target = cuda::target_from_json(json_of(gpu));
+    for (const DType dtype : {DType::f16, DType::bf16, DType::f32}) {
+      Count here;
+      for (const Layer& layer : kUnet) check_layer(layer, {1, 2, 6, 32}, dtype, gpu, target, here);
+      for (const Layer& layer : kVae) check_layer(layer, {1, 3}, dtype, gpu, target, here);
+      std::cout << gpu.name << " " << name_of(dtype) << ": " << here.graphs << " graphs, "
+                << here.without_engine << " without an engine; " << here.plans
+                << " plans of other batches, " << here.without_plan << " refused\n";
+      count.graphs += here.graphs;
+      count.plans += here.plans;
+    }
+  }
+  std::cout << "cudnn graphs checked without a device: " << count.graphs << " graphs, "
+            << count.plans << " plans\n";
+}
+
+}  // namespace diffuse::test
