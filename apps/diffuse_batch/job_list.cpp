@@ -62,6 +62,21 @@ std::uint64_t seed_recorded(const std::string& text) {
   return seed;
 }
 
+// Found out before the first picture, not after the last.
+void check_contact_sheet(const std::filesystem::path& sheet) {
+  if (sheet.empty()) return;
+  std::error_code ignored;
+  const std::filesystem::path folder = sheet.has_parent_path() ? sheet.parent_path() : ".";
+  if (!std::filesystem::is_directory(folder, ignored)) {
+    throw InputError(ExitCode::bad_output, "contact sheet '" + printable(sheet.string()) +
+                                               "': the folder above it is missing");
+  }
+  if (std::filesystem::is_directory(sheet, ignored)) {
+    throw InputError(ExitCode::bad_output,
+                     "contact sheet '" + printable(sheet.string()) + "' is a folder; name a file");
+  }
+}
+
 DType dtype_named(const std::string& name) {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
     if (name == name_of(dtype)) return dtype;
@@ -170,6 +185,7 @@ void JobList::inspect(const RunSettings& settings) {
 void JobList::open_output(RunSettings& settings) {
   const std::filesystem::path folder = settings.options.output_dir;
   prepare_output_folder(folder);
+  check_contact_sheet(settings.options.contact_sheet);
   lock_ = std::make_unique<OutputFolderLock>(folder);
   sweep_temporaries(folder);
   if (settings.options.seed) {

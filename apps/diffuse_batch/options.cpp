@@ -16,6 +16,7 @@ namespace {
 // Largest side of a picture: far above what any model can do, low enough for 32-bit products.
 constexpr int kMaxSide = 32768;
 constexpr int kMaxSteps = 10000;
+constexpr std::size_t kMaxMessage = 1000;
 
 CLI::Validator finite() {
   return CLI::Validator(
@@ -233,7 +234,7 @@ ParsedOptions parse_options(int argc, char** argv) {
   } catch (const CLI::CallForHelp&) {
     parsed.output = app.help();
   } catch (const CLI::ParseError& error) {
-    parsed.error = one_line(error.what());
+    parsed.error = printable(one_line(error.what()), kMaxMessage);
   }
   return parsed;
 }

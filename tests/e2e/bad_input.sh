@@ -94,6 +94,8 @@ folder=$work/file refused 12 "no folder" "$work/list"
 folder=$work/no/folder refused 12 "folder above it is missing" "$work/list"
 ln -s "$work/nothing" "$work/link"
 folder=$work/link refused_alone 12 "link" "$work/list"
+refused_alone 12 "contact sheet.*missing" --contact-sheet "$work/no/sheet.png" "$work/list"
+refused_alone 12 "contact sheet.*folder" --contact-sheet "$work" "$work/list"
 mkdir "$work/disk"
 if mount -t tmpfs -o size=100k none "$work/disk" 2>/dev/null; then
   cleanups+=("umount $work/disk")
@@ -113,6 +115,7 @@ fi
 usage() { refused_alone 2 "$@"; }
 refused 2 "nonsense" --nonsense "$work/list"
 refused 2 "width" --width 7 "$work/list"
+usage 'u{1B}' "--$(printf '\033')[31m" "$work/list"
 usage "multiple" --height 17 "$work/list"
 usage "scheduler.*fastest" --scheduler fastest "$work/list"
 usage "num-inference-steps" --num-inference-steps 0 "$work/list"
