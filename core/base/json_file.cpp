@@ -3,8 +3,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "core/base/text.hpp"
 #include "core/base/mapped_file.hpp"
+#include "core/base/text.hpp"
 
 namespace diffuse {
 namespace {

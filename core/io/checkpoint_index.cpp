@@ -1,9 +1,9 @@
 #include <map>
 #include <set>
 
+#include "core/base/json_file.hpp"
 #include "core/base/text.hpp"
 #include "core/io/checkpoint.hpp"
-#include "core/base/json_file.hpp"
 
 namespace diffuse {
 namespace {

@@ -5,9 +5,9 @@
 #include <optional>
 #include <string>
 
-#include "core/base/text.hpp"
 #include "core/base/json_file.hpp"
 #include "core/base/mapped_file.hpp"
+#include "core/base/text.hpp"
 
 namespace diffuse {
 namespace {

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/base/json_file.hpp"
 #include "core/base/text.hpp"
 #include "core/io/hub_cache.hpp"
-#include "core/base/json_file.hpp"
 #include "core/io/ldm_layout.hpp"
 #include "core/io/model_folder_weights.hpp"
 

@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "core/base/text.hpp"
 #include "core/base/json_file.hpp"
+#include "core/base/text.hpp"
 
 namespace diffuse {
 namespace {

@@ -28,7 +28,8 @@ struct DenoiseSettings {
   std::int64_t height = 0, width = 0;  ///< of the latents
   std::shared_ptr<const Schedule> schedule;
   NoiseSource noise_source = NoiseSource::cpu;
-  std::optional<std::uint64_t> noise_grid{};  ///< threads of the GPU imitated, for NoiseSource::cuda
+  std::optional<std::uint64_t>
+      noise_grid{};  ///< threads of the GPU imitated, for NoiseSource::cuda
 };
 
 /// Denoise: conditionings and noise to latents. The whole step (both guided halves, guidance,

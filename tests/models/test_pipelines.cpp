@@ -1,5 +1,5 @@
-// Whole runs against diffusers' StableDiffusionPipeline, f32 on the CPU backend: latents after the loop and 8-bit
-// pixels. Cases and goldens: scripts/reference/make_pipeline_goldens.py.
+// Whole runs against diffusers' StableDiffusionPipeline, f32 on the CPU backend: latents after the
+// loop and 8-bit pixels. Cases and goldens: scripts/reference/make_pipeline_goldens.py.
 
 #include <unistd.h>
 
@@ -18,8 +18,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Largest difference over largest value. Two correct f32 programs differ by about 2e-6: the goldens state, case
-// by case, how far diffusers' own f32 is from its f64.
+// Largest difference over largest value. Two correct f32 programs differ by about 2e-6: the goldens
+// state, case by case, how far diffusers' own f32 is from its f64.
 constexpr double kLatentTolerance = 1e-5;
 // One grey level, in at most 0.1 % of values or 12 values.
 constexpr int kGreyLevels = 1;
