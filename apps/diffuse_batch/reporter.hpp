@@ -38,7 +38,6 @@ class Reporter {
  private:
   PathPrinter printer_;
   Progress progress_;
-  std::int64_t jobs_;
   std::int64_t done_ = 0, failed_ = 0;
   std::map<std::int64_t, std::string> paths_;
   double began_;
