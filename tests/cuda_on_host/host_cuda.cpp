@@ -44,24 +44,28 @@ bool run_ready(const std::vector<unsigned>& order) {
   return ran;
 }
 
-// Lets warps go on whose live lanes all wait for an exchange.
-bool complete_exchanges(unsigned count) {
+// Lets one warp go on whose live lanes all wait for an exchange: the first, the last or any, by the
+// schedule. So it runs ahead of the others as far as barriers let it.
+bool complete_exchange(unsigned count) {
   State& s = state();
-  bool released = false;
-  for (unsigned w = 0; w < s.warps.size(); ++w) {
+  const auto warps = static_cast<unsigned>(s.warps.size());
+  const unsigned start =
+      s.schedule == Schedule::shuffled ? static_cast<unsigned>(s.random()) % warps : 0;
+  for (unsigned i = 0; i < warps; ++i) {
+    const unsigned w = s.schedule == Schedule::reverse ? warps - 1 - i : (start + i) % warps;
     const unsigned end = std::min(count, 32 * w + 32);
     unsigned live = 0, waiting = 0;
-    for (unsigned i = 32 * w; i < end; ++i) {
-      live += s.fibers[i]->done ? 0 : 1;
-      waiting += s.fibers[i]->at_exchange ? 1 : 0;
+    for (unsigned k = 32 * w; k < end; ++k) {
+      live += s.fibers[k]->done ? 0 : 1;
+      waiting += s.fibers[k]->at_exchange ? 1 : 0;
     }
     if (waiting == 0) continue;
     if (waiting != live) throw std::runtime_error("warp exchange among diverged lanes");
     s.warps[w].phase ^= 1;
-    for (unsigned i = 32 * w; i < end; ++i) s.fibers[i]->at_exchange = false;
-    released = true;
+    for (unsigned k = 32 * w; k < end; ++k) s.fibers[k]->at_exchange = false;
+    return true;
   }
-  return released;
+  return false;
 }
 
 // False when every thread has ended.
@@ -116,7 +120,7 @@ void run_block() {
   for (;;) {
     if (s.schedule == Schedule::shuffled) std::shuffle(order.begin(), order.end(), s.random);
     if (run_ready(order)) continue;
-    if (complete_exchanges(count)) continue;
+    if (complete_exchange(count)) continue;
     if (!complete_barrier(count)) return;
   }
 }

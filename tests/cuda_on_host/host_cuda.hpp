@@ -157,22 +157,25 @@ void mma_m16n8k16(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
 
 template <int count>
 void load_matrices(unsigned (&r)[count], const void* row, bool transposed) {
-  const auto address = reinterpret_cast<std::uintptr_t>(row);
-  if (lane() < 8 * count && address % 16 != 0) throw std::runtime_error("ldmatrix: misaligned row");
-  const auto* all = exchange(address);
+  // A lane reads its row when it arrives, so that what other threads have yet to write is missing.
+  std::uint64_t words[2] = {};
+  if (lane() < 8 * count) {
+    if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) {
+      throw std::runtime_error("ldmatrix: misaligned row");
+    }
+    std::memcpy(words, row, sizeof(words));
+  }
+  const auto* all = exchange(words[0], words[1]);
   const unsigned l = lane();
   for (unsigned m = 0; m < count; ++m) {
-    std::uint16_t pair[2];
+    r[m] = 0;
     for (unsigned i = 0; i < 2; ++i) {
       const unsigned from_row = transposed ? 2 * (l % 4) + i : l / 4;
       const unsigned from_column = transposed ? l / 4 : 2 * (l % 4) + i;
-      const auto at = static_cast<std::uintptr_t>(all[8 * m + from_row][0]) + 2 * from_column;
-      std::memcpy(&pair[i], reinterpret_cast<const void*>(at), 2);
+      const std::uint64_t word = all[8 * m + from_row][from_column / 4];
+      r[m] |= static_cast<unsigned>(word >> (16 * (from_column % 4)) & 0xFFFFU) << (16 * i);
     }
-    r[m] = pair[0] | static_cast<unsigned>(pair[1]) << 16;
   }
-  // Nobody may change the rows before all lanes have read them.
-  exchange(0U);
 }
 
 void copy_async(void* to, const void* from, bool inside);
