@@ -15,7 +15,7 @@ RenderJob full_job() {
   RenderJob job;
   job.index = 123'456'789'012;
   job.line = -2;
-  job.prompt = std::string("a \xC3\xA9l\xC3\xA9phant\0with a NUL", 25);
+  job.prompt = std::string("a \xC3\xA9l\xC3\xA9phant\0with a NUL", 23);
   job.negative_prompt = "blurry";
   job.seed = std::numeric_limits<std::uint64_t>::max() - 1;
   job.width = 1024;
