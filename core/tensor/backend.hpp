@@ -42,6 +42,10 @@ class Backend {
 
   /// Performs one op. Every op of the variant is implemented by every backend.
   virtual void execute(const Op& op) = 0;
+
+  /// How this backend performs an op ("winograd", "direct", ...), for benchmarks; empty where there
+  /// is nothing to tell.
+  [[nodiscard]] virtual std::string method_of(const Op&) const { return {}; }
 };
 
 }  // namespace diffuse

@@ -23,10 +23,15 @@ class ForwardingBackend : public Backend {
     return inner_.prepare(parts, use);
   }
   void execute(const Op& op) override { inner_.execute(op); }
+  [[nodiscard]] std::string method_of(const Op& op) const override { return inner_.method_of(op); }
 
  private:
   Backend& inner_;
 };
+
+/// An op and its shapes in one line, equal for ops that cost the same:
+/// "conv2d 3x3 2x64x64x320 -> 640", "attention 2x4096, 8 heads of 40, 77 keys".
+std::string label_of(const Op& op);
 
 /// Adds up time, floating-point operations and calls of every op and shape (`--profile`).
 class TracingBackend final : public ForwardingBackend {
@@ -39,7 +44,7 @@ class TracingBackend final : public ForwardingBackend {
     OpCost cost;  ///< of all calls together
   };
   void execute(const Op& op) override;
-  /// Key: op name and the shapes of its first operand and its output.
+  /// Key: label_of the op.
   [[nodiscard]] const std::map<std::string, Line>& lines() const { return lines_; }
 
  private:
