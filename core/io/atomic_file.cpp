@@ -25,54 +25,6 @@ constexpr std::size_t kMostNameBytes = 160;  ///< of the final name inside the t
                                "continues"));
 }
 
-/// A file under a temporary name, removed again unless it was renamed.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(const std::filesystem::path& path) : path_(path) {
-    static std::atomic<std::uint64_t> number{0};
-    const std::string name = path.filename().string().substr(0, kMostNameBytes);
-    for (int attempt = 0; attempt < 1000 && descriptor_ < 0; ++attempt) {
-      temporary_ = path.parent_path() /
-                   (std::string(kTemporaryPrefix) + name + "." + std::to_string(::getpid()) + "." +
-                    std::to_string(number++) + std::string(kTemporarySuffix));
-      descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-      if (descriptor_ < 0 && errno != EEXIST && errno != EINTR) break;
-    }
-    if (descriptor_ < 0) fail(path_, "cannot create a temporary file beside it", errno);
-  }
-  TemporaryFile(const TemporaryFile&) = delete;
-  TemporaryFile& operator=(const TemporaryFile&) = delete;
-  ~TemporaryFile() {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    if (!renamed_) ::unlink(temporary_.c_str());
-  }
-
-  void write(std::span<const std::uint8_t> bytes) {
-    while (!bytes.empty()) {
-      const ssize_t put = ::write(descriptor_, bytes.data(), bytes.size());
-      if (put < 0 && errno == EINTR) continue;
-      if (put < 0) fail(path_, "cannot be written", errno);
-      bytes = bytes.subspan(static_cast<std::size_t>(put));
-    }
-    if (::fsync(descriptor_) != 0) fail(path_, "cannot be brought to storage", errno);
-    // On Linux the descriptor is gone even if close reports an error: never close it twice.
-    const int descriptor = descriptor_;
-    descriptor_ = -1;
-    if (::close(descriptor) != 0) fail(path_, "cannot be closed", errno);
-  }
-
-  void rename() {
-    if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "cannot be named", errno);
-    renamed_ = true;
-  }
-
- private:
-  std::filesystem::path path_;
-  std::filesystem::path temporary_;
-  int descriptor_ = -1;
-  bool renamed_ = false;
-};
-
 void sync_folder_of(const std::filesystem::path& path) {
   std::filesystem::path folder = path.parent_path();
   if (folder.empty()) folder = ".";
@@ -84,20 +36,64 @@ void sync_folder_of(const std::filesystem::path& path) {
   if (error != 0) fail(path, "cannot bring its folder to storage", error);
 }
 
+std::span<const std::uint8_t> bytes_of(std::string_view text) {
+  return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
 }  // namespace
 
-void write_file_atomically(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
-  {
-    TemporaryFile file(path);
-    file.write(bytes);
-    file.rename();
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(path) {
+  static std::atomic<std::uint64_t> number{0};
+  const std::string name = path.filename().string().substr(0, kMostNameBytes);
+  for (int attempt = 0; attempt < 1000 && descriptor_ < 0; ++attempt) {
+    temporary_ = path.parent_path() /
+                 (std::string(kTemporaryPrefix) + name + "." + std::to_string(::getpid()) + "." +
+                  std::to_string(number++) + std::string(kTemporarySuffix));
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 && errno != EEXIST && errno != EINTR) break;
   }
-  sync_folder_of(path);
+  if (descriptor_ < 0) fail(path_, "cannot create a temporary file beside it", errno);
+}
+
+AtomicFile::~AtomicFile() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  if (!renamed_) ::unlink(temporary_.c_str());
+}
+
+void AtomicFile::write(std::span<const std::uint8_t> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t put = ::write(descriptor_, bytes.data(), bytes.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) fail(path_, "cannot be written", errno);
+    bytes = bytes.subspan(static_cast<std::size_t>(put));
+  }
+}
+
+void AtomicFile::write(std::string_view text) { write(bytes_of(text)); }
+
+void AtomicFile::finish() {
+  if (::fsync(descriptor_) != 0) fail(path_, "cannot be brought to storage", errno);
+  // On Linux the descriptor is gone even if close reports an error: never close it twice.
+  const int descriptor = descriptor_;
+  descriptor_ = -1;
+  if (::close(descriptor) != 0) fail(path_, "cannot be closed", errno);
+}
+
+void AtomicFile::commit() {
+  if (descriptor_ >= 0) finish();
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail(path_, "cannot be named", errno);
+  renamed_ = true;
+  sync_folder_of(path_);
+}
+
+void write_file_atomically(const std::filesystem::path& path, std::span<const std::uint8_t> bytes) {
+  AtomicFile file(path);
+  file.write(bytes);
+  file.commit();
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
-  write_file_atomically(path,
-                        std::span(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
+  write_file_atomically(path, bytes_of(text));
 }
 
 }  // namespace diffuse

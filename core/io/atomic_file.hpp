@@ -22,4 +22,27 @@ void write_file_atomically(const std::filesystem::path& path, std::span<const st
 /// The same for text.
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// The same for a file that is too large to be in memory at once. Errors as above.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+  /// Removes the temporary file unless it was committed.
+  ~AtomicFile();
+
+  void write(std::span<const std::uint8_t> bytes);
+  void write(std::string_view text);
+  /// Brings the bytes to storage; what is left is the name.
+  void finish();
+  /// Gives the file its name. The last call.
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int descriptor_ = -1;
+  bool renamed_ = false;
+};
+
 }  // namespace diffuse
