@@ -85,11 +85,10 @@ void MappedFile::drop_pages(std::span<const std::byte> part) const {
   if (part.empty()) return;
   // Whole pages: neighbours that share the first or last one are merely read again.
   const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
-  const auto begin = reinterpret_cast<std::uintptr_t>(part.data()) / page * page;
-  const auto end = reinterpret_cast<std::uintptr_t>(part.data()) + part.size();
+  const std::size_t into_page = reinterpret_cast<std::uintptr_t>(part.data()) % page;
+  auto* begin = const_cast<std::byte*>(part.data()) - into_page;
   // Only advice: if the system does not follow it, nothing but memory is lost.
-  [[maybe_unused]] const int result =
-      ::madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  [[maybe_unused]] const int result = ::madvise(begin, into_page + part.size(), MADV_DONTNEED);
 }
 
 void exit_on_bus_error() {

@@ -114,7 +114,7 @@ RgbPicture thumbnail(const RgbPicture& picture, int edge) {
     for (int x = 0; x < small.width; ++x) {
       const std::size_t left = border(x, picture.width, small.width);
       const std::size_t right = border(x + 1, picture.width, small.width);
-      const std::uint64_t pixels = (bottom - top) * (right - left);
+      const std::uint64_t pixels = std::max<std::uint64_t>(1, (bottom - top) * (right - left));
       for (std::size_t channel = 0; channel < 3; ++channel) {
         std::uint64_t sum = 0;
         for (std::size_t v = top; v < bottom; ++v) {
