@@ -23,12 +23,13 @@ std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
-RankRenderer::RankRenderer(StableDiffusion& model, const RunSettings& settings, int rank,
-                           Events events)
-    : model_(model),
+RankRenderer::RankRenderer(PictureMaker& maker, const RunSettings& settings, int rank,
+                           ResultSink& sink, StepObserver between)
+    : maker_(maker),
       settings_(settings),
       rank_(rank),
-      events_(std::move(events)),
+      sink_(sink),
+      between_(std::move(between)),
       writers_(kWriterThreads, kQueueCapacity, [this](const PngWriterPool::Result& result) {
         const std::lock_guard lock(mutex_);
         written_.push_back(result);
@@ -44,7 +45,7 @@ RenderResult RankRenderer::result_of(const RenderJob& job, std::int64_t millisec
   return result;
 }
 
-void RankRenderer::report(RenderResult result, ExitCode code) {
+void RankRenderer::report(RenderResult result, const RenderJob& job, ExitCode code) {
   if (code != ExitCode::ok && code != ExitCode::some_failed) {
     // The picture is not at fault: it stays open, and the same command renders it.
     give_up(code, result.error);
@@ -54,7 +55,7 @@ void RankRenderer::report(RenderResult result, ExitCode code) {
     result.status = RenderStatus::failed;
     if (code_ == ExitCode::ok) code_ = code;
   }
-  events_.finished(result);
+  sink_.finished(result, job);
 }
 
 void RankRenderer::give_up(ExitCode code, const std::string& problem) {
@@ -71,11 +72,11 @@ void RankRenderer::drain() {
   }
   for (const PngWriterPool::Result& written : now) {
     const auto found = std::find_if(submitted_.begin(), submitted_.end(),
-                                    [&](const auto& r) { return r.index == written.id; });
-    RenderResult result = *found;
+                                    [&](const auto& s) { return s.job.index == written.id; });
+    Submitted submitted = std::move(*found);
     submitted_.erase(found);
-    result.error = written.error;
-    report(std::move(result), written.code);
+    submitted.result.error = written.error;
+    report(std::move(submitted.result), submitted.job, written.code);
   }
 }
 
@@ -84,10 +85,10 @@ void RankRenderer::write_latents(const RenderJob& job, const Latents& latents,
   try {
     write_latent_file(result.path, latents, picture_job(job, settings_),
                       settings_.labels.program_version);
-    report(std::move(result), ExitCode::ok);
+    report(std::move(result), job, ExitCode::ok);
   } catch (const Error& error) {
     result.error = error.what();
-    report(std::move(result), error.code());
+    report(std::move(result), job, error.code());
   }
 }
 
@@ -99,21 +100,21 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
                    [](float value) { return std::isfinite(value); })) {
     result.error =
         "the latents are not finite (the weights overflow in this dtype: try --dtype f32)";
-    if (!job.padding) report(std::move(result), ExitCode::some_failed);
+    if (!job.padding) report(std::move(result), job, ExitCode::some_failed);
     return;
   }
   if (settings_.options.output_type == "latent") {
     if (!job.padding) write_latents(job, latents, std::move(result));
     return;
   }
-  Image image = model_.decode(latents, events_.between);
+  Image image = maker_.decode(latents, between_);
   if (image.width == 0) {
     stopped_ = true;
     return;
   }
   if (job.padding) return;
   result.milliseconds += milliseconds_since(start);
-  submitted_.push_back(result);
+  submitted_.push_back({job, result});
   writers_.submit({.id = job.index,
                    .path = result.path,
                    .width = image.width,
@@ -125,15 +126,15 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
 void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) const {
   for (const RenderJob& job : batch) {
     if (job.padding || !job.input.empty()) continue;
-    const Tokens tokens = model_.tokenizer().encode(job.prompt);
-    if (!tokens.truncated) continue;
-    log()->warn("line {}: the prompt has more than {} tokens; cut off: {}", job.line,
-                model_.tokenizer().model_max_length() - 2, printable(tokens.cut_text));
+    const PictureMaker::CutPrompt cut = maker_.cut_from(job.prompt);
+    if (cut.text.empty()) continue;
+    log()->warn("line {}: the prompt has more than {} tokens; cut off: {}", job.line, cut.limit,
+                printable(cut.text));
   }
 }
 
 std::vector<Latents> RankRenderer::latents_of(const std::vector<RenderJob>& batch) {
-  if (batch.front().input.empty()) return model_.denoise(batch, events_.between);
+  if (batch.front().input.empty()) return maker_.denoise(batch, between_);
   std::vector<Latents> latents;
   for (const RenderJob& job : batch) latents.push_back(read_latent_file(job.input).latents);
   return latents;
@@ -149,7 +150,7 @@ void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
     for (const RenderJob& job : batch) {
       RenderResult result = result_of(job, 0);
       result.error = error.what();
-      if (!job.padding) report(std::move(result), ExitCode::some_failed);
+      if (!job.padding) report(std::move(result), job, ExitCode::some_failed);
     }
     return;
   }
@@ -163,17 +164,16 @@ void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
   }
 }
 
-void RankRenderer::render_batches(const std::vector<RenderJob>& jobs) {
-  for (const std::vector<std::size_t>& positions : make_batches(jobs, settings_.batch_size)) {
-    std::vector<RenderJob> batch;
-    for (const std::size_t position : positions) batch.push_back(jobs[position]);
+void RankRenderer::render_batches(JobSource& jobs) {
+  while (!stopped_ && problem_.empty()) {
+    const std::vector<RenderJob> batch = jobs.next();
+    if (batch.empty()) return;
     render_batch(batch);
     drain();
-    if (stopped_ || !problem_.empty()) return;
   }
 }
 
-ExitCode RankRenderer::render(const std::vector<RenderJob>& jobs) {
+ExitCode RankRenderer::render(JobSource& jobs) {
   try {
     render_batches(jobs);
   } catch (const Error& error) {

@@ -1,0 +1,41 @@
+#include "apps/diffuse_batch/picture_maker.hpp"
+
+namespace diffuse {
+namespace {
+
+class ModelPictureMaker final : public PictureMaker {
+ public:
+  explicit ModelPictureMaker(const Preparation& prepared)
+      : model_(*prepared.folder, prepared.tracing ? *prepared.tracing : *prepared.backend,
+               {.dtype = prepared.settings.dtype,
+                .noise_source = prepared.settings.options.noise_source == "cuda" ? NoiseSource::cuda
+                                                                                 : NoiseSource::cpu,
+                .noise_grid = prepared.settings.options.noise_grid,
+                .decoder_only = prepared.settings.options.input_type == "latent"}) {}
+
+  std::vector<Latents> denoise(std::span<const RenderJob> batch,
+                               const StepObserver& between) override {
+    return model_.denoise(batch, between);
+  }
+
+  Image decode(const Latents& latents, const StepObserver& between) override {
+    return model_.decode(latents, between);
+  }
+
+  [[nodiscard]] CutPrompt cut_from(const std::string& prompt) const override {
+    const ClipTokenizer& tokenizer = model_.tokenizer();
+    const Tokens tokens = tokenizer.encode(prompt);
+    return {tokens.truncated ? tokens.cut_text : std::string(), tokenizer.model_max_length() - 2};
+  }
+
+ private:
+  StableDiffusion model_;
+};
+
+}  // namespace
+
+std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared) {
+  return std::make_unique<ModelPictureMaker>(prepared);
+}
+
+}  // namespace diffuse

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "apps/diffuse_batch/preparation.hpp"
+#include "core/pipeline/phases.hpp"
+#include "core/pipeline/render_job.hpp"
+
+namespace diffuse {
+
+/// Makes pictures of jobs: a model on a device, or a stand-in that shows everything around it.
+class PictureMaker {
+ public:
+  PictureMaker() = default;
+  PictureMaker(const PictureMaker&) = delete;
+  PictureMaker& operator=(const PictureMaker&) = delete;
+  virtual ~PictureMaker() = default;
+
+  /// Latents of a batch of jobs with equal settings (make_batches), in its order; none if `between`
+  /// asked to stop. `between` is called often enough that a stop takes effect within a second.
+  virtual std::vector<Latents> denoise(std::span<const RenderJob> batch,
+                                       const StepObserver& between) = 0;
+
+  /// Pixels of one picture; width 0 if `between` asked to stop.
+  virtual Image decode(const Latents& latents, const StepObserver& between) = 0;
+
+  /// What of a prompt is not rendered, because the model reads no more than `limit` tokens.
+  struct CutPrompt {
+    std::string text;  ///< empty: nothing was cut
+    int limit = 0;
+  };
+  [[nodiscard]] virtual CutPrompt cut_from(const std::string& prompt) const = 0;
+};
+
+/// Loads what `prepared` names. Throws InputError(bad_model).
+std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared);
+
+}  // namespace diffuse
