@@ -1,10 +1,13 @@
 #pragma once
 
+#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <mutex>
 #include <span>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace diffuse {
@@ -20,9 +23,10 @@ void prepare_output_folder(const std::filesystem::path& folder);
 std::size_t sweep_temporaries(const std::filesystem::path& folder);
 
 /// The claim of one run on an output folder: `.diffuse-batch.lock` with host, process and its start
-/// time, and an flock on it where the file system has that. The kernel drops the flock when the
-/// process dies, so a dead run's lock is taken over at once on its own host; the lock of another
-/// host is never taken over.
+/// time (which tells processes with one number apart), touched every 30 seconds, and an flock on it
+/// where the file system has that. The kernel drops the flock when the process dies, so a dead
+/// run's lock is taken over at once on its own host. The lock of another host is taken over when it
+/// has not been touched for five minutes, by the clock of the file system.
 class OutputFolderLock {
  public:
   /// Throws InputError(busy_output) that names the holder, or InputError(bad_output) if the file
@@ -38,10 +42,17 @@ class OutputFolderLock {
 
  private:
   bool try_lock();
+  void beat();
 
   std::filesystem::path path_;
   int descriptor_ = -1;
   bool taken_over_ = false;
+  std::string own_;  // what the file says of this run
+
+  std::mutex mutex_;  // guards ending_
+  std::condition_variable stop_;
+  bool ending_ = false;
+  std::thread heart_;
 };
 
 inline constexpr const char* kLockName = ".diffuse-batch.lock";

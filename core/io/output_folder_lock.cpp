@@ -5,13 +5,16 @@
 
 #include <array>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "core/io/atomic_file.hpp"
 #include "core/io/output_folder.hpp"
 
 namespace diffuse {
@@ -19,6 +22,8 @@ namespace {
 
 constexpr int kAttempts = 20;
 constexpr std::size_t kMaxContent = 4096;
+constexpr std::chrono::seconds kHeartbeat{30};
+constexpr std::int64_t kDeadAfter = 300;  // seconds without a heartbeat
 
 /// Who holds a lock.
 struct Holder {
@@ -60,6 +65,22 @@ std::string read_all(int descriptor) {
   return text;
 }
 
+/// Seconds since the file was touched, by the clock of the file system that both hosts see: that of
+/// another host may go wrong. Nothing if it cannot be told.
+std::optional<std::int64_t> age_of(const struct stat& lock, const std::filesystem::path& path) {
+  const std::filesystem::path probe =
+      path.parent_path() / (std::string(kTemporaryPrefix) + "now." + std::to_string(::getpid()) +
+                            std::string(kTemporarySuffix));
+  const int descriptor = ::open(probe.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  if (descriptor < 0) return std::nullopt;
+  struct stat now {};
+  const bool known = ::fstat(descriptor, &now) == 0;
+  ::close(descriptor);
+  ::unlink(probe.c_str());
+  if (!known) return std::nullopt;
+  return now.st_mtim.tv_sec - lock.st_mtim.tv_sec;
+}
+
 [[noreturn]] void refuse_busy(const std::filesystem::path& path, const Holder& holder,
                               const std::string& advice) {
   throw InputError(ExitCode::busy_output,
@@ -80,7 +101,10 @@ OutputFolderLock::OutputFolderLock(const std::filesystem::path& folder)
     : path_(folder / kLockName) {
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     try {
-      if (try_lock()) return;
+      if (try_lock()) {
+        heart_ = std::thread([this] { beat(); });
+        return;
+      }
     } catch (...) {
       if (descriptor_ >= 0) ::close(descriptor_);
       throw;
@@ -111,28 +135,43 @@ bool OutputFolderLock::try_lock() {
   if (contended) refuse_busy(path_, holder, "wait for it, or take another output folder");
   if (::stat(path_.c_str(), &named) != 0 || named.st_ino != opened.st_ino) return false;
   if (!holder.host.empty()) {
-    if (holder.host != this_host()) {
+    const bool elsewhere = holder.host != this_host();
+    if (elsewhere && age_of(named, path_).value_or(0) < kDeadAfter) {
       refuse_busy(path_, holder,
-                  "wait for it; if that run is dead, remove '" + printable(path_.string()) + "'");
+                  "wait for it; if that run is dead, this command takes over " +
+                      std::to_string(kDeadAfter / 60) + " minutes after its last sign of life");
     }
     // Without flock (result != 0), the process itself has to be looked for.
-    if (result != 0 && alive(holder)) {
+    if (!elsewhere && result != 0 && alive(holder)) {
       refuse_busy(path_, holder, "wait for it, or take another output folder");
     }
     taken_over_ = true;
   }
-  const std::string own =
-      this_host() + " " + std::to_string(::getpid()) + " " + start_of(::getpid()) + "\n";
+  own_ = this_host() + " " + std::to_string(::getpid()) + " " + start_of(::getpid()) + "\n";
   if (::ftruncate(descriptor_, 0) != 0 ||
-      ::pwrite(descriptor_, own.data(), own.size(), 0) != static_cast<ssize_t>(own.size())) {
+      ::pwrite(descriptor_, own_.data(), own_.size(), 0) != static_cast<ssize_t>(own_.size())) {
     refuse_lock(path_, std::string("cannot be written: ") + std::strerror(errno));
   }
   return true;
 }
 
+void OutputFolderLock::beat() {
+  std::unique_lock lock(mutex_);
+  while (!stop_.wait_for(lock, kHeartbeat, [this] { return ending_; })) {
+    ::futimens(descriptor_, nullptr);
+  }
+}
+
 OutputFolderLock::~OutputFolderLock() {
-  // Removed before the flock goes, so that nobody can lock a file that is about to vanish.
-  ::unlink(path_.c_str());
+  {
+    const std::lock_guard lock(mutex_);
+    ending_ = true;
+  }
+  stop_.notify_all();
+  heart_.join();
+  // Removed before the flock goes, so that nobody can lock a file that is about to vanish; unless
+  // another host took this run for dead.
+  if (read_all(descriptor_) == own_) ::unlink(path_.c_str());
   ::close(descriptor_);
 }
 

@@ -132,11 +132,13 @@ TEST_CASE("one run at a time holds a folder") {
           static_cast<int>(ExitCode::busy_output));
     CHECK(fs::exists(lock));
     // What the file says does not matter while its holder lives.
-    std::string content = content_of(lock);
+    const std::string own = content_of(lock);
+    std::string content = own;
     const std::string process = " " + std::to_string(::getpid()) + " ";
     content.replace(content.find(process), process.size(), " 999999999 ");
     put(lock, content);
     has(told(), "process 999999999");
+    put(lock, own);
   }
   CHECK_FALSE(fs::exists(lock));
 
@@ -150,6 +152,28 @@ TEST_CASE("one run at a time holds a folder") {
     put(lock, "another-host 1 2\n");
     has(told(), "host 'another-host'");
     CHECK(content_of(lock) == "another-host 1 2\n");
+  }
+  SECTION("the lock of another host that gave no sign of life for five minutes is taken over") {
+    put(lock, "another-host 1 2\n");
+    const auto now = fs::last_write_time(lock);
+    fs::last_write_time(lock, now - std::chrono::seconds(200));
+    has(told(), "5 minutes after its last sign of life");
+    fs::last_write_time(lock, now - std::chrono::seconds(301));
+    {
+      const OutputFolderLock held(folder.path());
+      CHECK(held.taken_over());
+      CHECK(names_in(folder.path()).size() == 1);
+      // Should the other one live after all, this run takes nothing from it.
+      put(lock, "another-host 1 2\n");
+    }
+    CHECK(fs::exists(lock));
+  }
+  SECTION("a process that got the number of a dead one is not its run") {
+    CHECK(killed_after([&] { new OutputFolderLock(folder.path()); }) == 0);
+    std::string content = content_of(lock);
+    content.replace(content.find(' '), std::string::npos, " 1 123456\n");
+    put(lock, content);
+    CHECK(OutputFolderLock(folder.path()).taken_over());
   }
   SECTION("an empty lock file is nobody's") {
     put(lock, "");
