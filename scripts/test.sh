@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Builds and runs all tests; the last line is "N passed, N failed" over all builds.
 #   scripts/test.sh          one Release build, all of ctest
-#   scripts/test.sh --ci     also: formatting, clang++ with address and undefined-behaviour sanitizers,
-#                            thread sanitizer over the threaded code
+#   scripts/test.sh --ci     also: formatting, clang++ with address and undefined-behaviour sanitizers and
+#                            short fuzzing, thread sanitizer over the threaded code
 set -uo pipefail
 cd "$(dirname "$0")/.."
 ci=0
@@ -77,7 +77,7 @@ if [ $ci = 1 ]; then
   stage "clang-format" check_format
   stage "build (clang++, address and undefined sanitizers)" build "$builds/asan" "" \
     -DCMAKE_BUILD_TYPE=RelWithDebInfo -DCMAKE_CXX_COMPILER=clang++ -DCMAKE_C_COMPILER=clang \
-    "-DDIFFUSE_SANITIZE=address,undefined" -DDIFFUSE_CUDA=OFF
+    "-DDIFFUSE_SANITIZE=address,undefined" -DDIFFUSE_CUDA=OFF -DDIFFUSE_FUZZ=ON
   # The kernels on the host take minutes under a sanitizer; their buffers are checked by the shim itself.
   tests "tests (clang++, address and undefined sanitizers)" "$builds/asan" \
     -LE "cuda_host|mpi|e2e"

@@ -1,0 +1,125 @@
+#!/usr/bin/env python3
+"""Writes the seeds of the fuzz targets from the files of the tests: make_corpus.py [TARGET ...].
+
+Inputs that fuzzing found lie beside them (long_run.sh, then the program's -merge=1) and stay.
+"""
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).parent
+DATA = HERE.parent / "data"
+
+
+def seeds_of_safetensors():
+    for model in ("tiny_sd1", "tiny_sd2"):
+        raw = (DATA / f"models/{model}/text_encoder/model.safetensors").read_bytes()
+        header = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+        yield f"{model}_names", json.dumps(
+            {name: {**t, "shape": [0], "data_offsets": [0, 0]} for name, t in list(header.items())[:5] if name != "__metadata__"}
+        ).encode() + b"\xff\0\0"
+    one = lambda **t: {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24], **t}
+    files = {
+        "empty": ({}, 0),
+        "metadata": ({"__metadata__": {"format": "pt"}, "a": one()}, 24),
+        "two": ({"b": one(data_offsets=[24, 48]), "a": one()}, 48),
+        "types": ({f"t{i}": one(dtype=d, shape=[8], data_offsets=[8 * i, 8 * i + 8]) for i, d in enumerate(["U8", "I8", "BOOL", "F8_E5M2", "F8_E4M3"])}, 40),
+        "wide": ({"h": one(dtype="BF16", shape=[1, 1, 2], data_offsets=[0, 4]), "d": one(dtype="I64", shape=[], data_offsets=[4, 12])}, 12),
+        "f4": ({"q": one(dtype="F4", shape=[3, 2], data_offsets=[0, 3])}, 3),
+        "hole": ({"a": one(data_offsets=[1, 25])}, 25),
+        "overlap": ({"a": one(), "b": one(data_offsets=[23, 47])}, 47),
+        "overflow": ({"a": one(shape=[2**62, 4])}, 24),
+        "late": ({"a": one(data_offsets=[2**64 - 24, 2**64 - 1])}, 24),
+        "rank": ({"a": one(shape=[1] * 65)}, 4),
+    }
+    for name, (header, size) in files.items():
+        yield name, json.dumps(header).encode() + b"\xff" + size.to_bytes(2, "big")
+    yield "duplicate", b'{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},"a":{"dtype":"U8","shape":[1],"data_offsets":[1,2]}}\xff\0\2'
+    yield "numbers", b'{"a":{"dtype":"U8","shape":[-1,1e400,1.5],"data_offsets":[0,1,2]}}\xff\0\1'
+    yield "deep", b"{" + b'"a":[' * 100
+    header = json.dumps({"a": one()}).encode()
+    yield "raw", b"R" + len(header).to_bytes(8, "little") + header + bytes(24)
+    yield "raw_long", b"R" + (2**63).to_bytes(8, "little") + header
+    yield "raw_lfs", b"Rversion https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n"
+    yield "raw_html", b"R<!DOCTYPE html><html>"
+    yield "raw_pickle", b"R\x80\x02}q\x00."
+    yield "raw_short", b"R1234567"
+
+
+def seeds_of_prompt_lines():
+    lists = {
+        "plain": b"a cat\na dog\n",
+        "no_end": b"a cat\na dog",
+        "crlf": b"a cat\r\n\r\na dog\r\n",
+        "bom": b"\xef\xbb\xbfa cat\n\xef\xbb\xbfa dog\n",
+        "blank": b"\n \t\n\xe3\x80\x80\n",
+        "unicode": "caf\u00e9 \u65e5\u672c \U0001f469\u200d\U0001f680 \u202ex\n# tag\n".encode(),
+        "bad": b"\xc0\x80\n\xed\xa0\x80\n\xf4\x90\x80\x80\n\xff\na\0b\na\rb\n",
+        "utf16": "a cat, a dog, and a long enough line of them all".encode("utf-16"),
+        "utf16be": "a cat, a dog, and a long enough line of them all".encode("utf-16-be"),
+        "long": b"x" * 300 + b"\nok\n",
+        "many": b"p\n" * 12,
+        "binary": bytes(range(256)) * 2,
+    }
+    for name, text in lists.items():
+        yield name, b"\x05" + text
+        yield name + "_small", b"\x83" + text
+
+
+def seeds_of_tokenizer():
+    golden = json.loads((DATA / "tokenizer/golden.json").read_text())
+    texts = ["a photo of a cat's hat, it'll rain 1234!", "<|startoftext|>x <|endoftext|>y", "word " * 100]
+    texts += ["\u0130\u03a3\u00c9 e\u0301 \u65e5\u672c\u8a9e \u0e01\u0e33 \U0001f469\u200d\U0001f680", "\u1e9b\u0323 \ufb01 \u212b", "\0\x1f\x7f\u00a0\u3000\u2028x"]
+
+    def strings(value):
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, (list, dict)):
+            for item in value.values() if isinstance(value, dict) else value:
+                yield from strings(item)
+
+    found = [s for s in strings(golden) if 3 < len(s) < 120]
+    texts += found[:: max(1, len(found) // 24)]
+    for number, text in enumerate(texts):
+        yield f"{number:02}", bytes([number % 4]) + text.encode("utf-8", "surrogatepass")
+    yield "invalid", b"\1caf\xe9 \xc0\x80 \xed\xa0\x80 \xf4\x90\x80\x80 \xff\xfe \xe2\x82"
+
+
+def seeds_of_tokenizer_files():
+    vocabulary = {"<|startoftext|>": 5, "<|endoftext|>": 6, "a": 0, "a</w>": 1, "t</w>": 2, "c": 3, "at</w>": 4}
+    merges = "#version: 0.2\na t</w>\n"
+    read = lambda *parts: [(DATA / "tokenizer" / p).read_bytes() for p in parts]
+    config, special = read("configs/sd1/tokenizer_config.json", "configs/sd1/special_tokens_map.json")
+    sd2_config, sd2_special = read("configs/sd2/tokenizer_config.json", "configs/sd2/special_tokens_map.json")
+    old_added, old_special, old_config = read(*(f"configs/legacy_added/{n}.json" for n in ("added_tokens", "special_tokens_map", "tokenizer_config")))
+    saved = json.loads((DATA / "tokenizer/saved/decoder_added/tokenizer.json").read_text())
+    saved["model"]["vocab"] = vocabulary
+    saved["model"]["merges"] = [["a", "t</w>"]]
+    saved_config = (DATA / "tokenizer/saved/decoder_added/tokenizer_config.json").read_bytes()
+    v, m = json.dumps(vocabulary).encode(), merges.encode()
+    folders = {
+        "sd1": [b"", v, m, config, special, b""],
+        "sd2": [b"", v, m, sd2_config, sd2_special, b""],
+        "bare": [b"", v, m, b"", b"", b""],
+        "old": [b"", v, m, old_config, old_special, old_added],
+        "saved": [json.dumps(saved).encode(), b"", b"", saved_config, b"", b""],
+        "saved_bare": [json.dumps({**saved, "added_tokens": []}).encode(), b"", b"", b"", b"", b""],
+        "both": [json.dumps(saved).encode(), v, m, config, b"", b'{"<x>": 7}'],
+        "gaps": [b"", json.dumps({**vocabulary, "z": 2**31 - 1}).encode(), m, b'{"model_max_length": 1e30}', b"", b""],
+        "left": [b"", v, m, b'{"padding_side": "left", "model_max_length": 3}', b"", b""],
+        "none": [b"", b"", b"", b"{}", b"", b""],
+    }
+    for name, parts in folders.items():
+        yield name, b"\x1e".join(parts)
+
+
+def main():
+    makers = {n.removeprefix("seeds_of_"): f for n, f in globals().items() if n.startswith("seeds_of_")}
+    for target in sys.argv[1:] or makers:
+        folder = HERE / "corpus" / target
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in makers[target]():
+            (folder / f"seed_{name}").write_bytes(content)
+
+
+main()
