@@ -10,6 +10,9 @@
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
 #include "core/io/atomic_file.hpp"
+#include "core/io/label_font.hpp"
+#include "core/io/picture_label.hpp"
+#include "core/io/picture_metadata.hpp"
 #include "core/io/png_check.hpp"
 #include "core/io/png_writer.hpp"
 
@@ -23,19 +26,38 @@ constexpr int kGap = 4;
 constexpr std::uint8_t kWhite = 255;
 constexpr std::uint8_t kGrey = 128;
 
+constexpr std::uint8_t kInk = 32;
+constexpr int kLabelLines = 3;
+constexpr int kEdgeOfLabels = 96;
+constexpr int kEdgeOfNames = 40;
+
 /// Where the cells of a sheet are.
 struct Grid {
+  bool labels = false;
   int edge = 0;
   std::int64_t columns = 0;
   std::int64_t rows = 0;
   std::int64_t shown = 0;
 
+  [[nodiscard]] int label_lines() const {
+    return !labels || edge < kEdgeOfNames ? 0 : edge < kEdgeOfLabels ? 1 : kLabelLines;
+  }
+  [[nodiscard]] std::int64_t row_height() const {
+    return edge + kGap + (label_lines() > 0 ? label_lines() * kLetterHeight + kGap : 0);
+  }
+  [[nodiscard]] std::int64_t left(std::int64_t cell) const {
+    return kGap + cell % columns * (edge + kGap);
+  }
+  [[nodiscard]] std::int64_t top(std::int64_t cell) const {
+    return kGap + cell / columns * row_height();
+  }
   [[nodiscard]] std::int64_t width() const { return columns * (edge + kGap) + kGap; }
-  [[nodiscard]] std::int64_t height() const { return rows * (edge + kGap) + kGap; }
+  [[nodiscard]] std::int64_t height() const { return rows * row_height() + kGap; }
 };
 
 Grid make_grid(std::int64_t count, const ContactSheetSettings& settings) {
   Grid grid;
+  grid.labels = settings.labels;
   grid.edge = settings.edge;
   grid.shown = count;
   for (;;) {
@@ -55,20 +77,34 @@ Grid make_grid(std::int64_t count, const ContactSheetSettings& settings) {
 }
 
 void place(const RgbPicture& picture, const Grid& grid, std::int64_t cell, RgbPicture& sheet) {
-  const std::int64_t left =
-      kGap + cell % grid.columns * (grid.edge + kGap) + (grid.edge - picture.width) / 2;
-  const std::int64_t top =
-      kGap + cell / grid.columns * (grid.edge + kGap) + (grid.edge - picture.height) / 2;
+  const std::int64_t left = grid.left(cell) + (grid.edge - picture.width) / 2;
+  const std::int64_t top = grid.top(cell) + (grid.edge - picture.height) / 2;
   for (std::int64_t y = 0; y < picture.height; ++y) {
     std::copy_n(picture.rgb.begin() + y * picture.width * 3, picture.width * 3,
                 sheet.rgb.begin() + ((top + y) * sheet.width + left) * 3);
   }
 }
 
-}  // namespace
+/// The name of the file without its ending, and the prompt that it carries.
+std::string label_text(const std::filesystem::path& path, const PngCheck& check) {
+  const std::optional<RecordedJob> recorded = recorded_job(check.texts);
+  return path.stem().string() + (recorded ? " " + recorded->job.prompt : "");
+}
 
-std::optional<RgbPicture> read_png(const std::filesystem::path& path) {
-  const PngCheck check = check_png(path);
+/// Draws `text` under a cell; true if frames stand for some of its letters.
+bool draw_label(const std::string& text, const Grid& grid, std::int64_t cell, RgbPicture& sheet) {
+  const PictureLabel label = make_label(text, grid.edge / kLetterWidth, grid.label_lines());
+  std::int64_t top = grid.top(cell) + grid.edge + kGap;
+  for (const std::u32string& line : label.lines) {
+    draw_letters(line, grid.left(cell), top, kInk, sheet);
+    top += kLetterHeight;
+  }
+  return label.missing > 0;
+}
+
+/// The pixels of a file that check_png() found to be so.
+std::optional<RgbPicture> read_checked_png(const std::filesystem::path& path,
+                                           const PngCheck& check) {
   if (check.status != PngStatus::whole ||
       std::int64_t{check.width} * std::int64_t{check.height} > kMostPixels) {
     return std::nullopt;
@@ -92,6 +128,12 @@ std::optional<RgbPicture> read_png(const std::filesystem::path& path) {
     return std::nullopt;
   }
   return picture;
+}
+
+}  // namespace
+
+std::optional<RgbPicture> read_png(const std::filesystem::path& path) {
+  return read_checked_png(path, check_png(path));
 }
 
 RgbPicture thumbnail(const RgbPicture& picture, int edge) {
@@ -141,16 +183,19 @@ ContactSheetResult write_contact_sheet(std::span<const std::filesystem::path> pi
   RgbPicture all{static_cast<int>(grid.width()), static_cast<int>(grid.height()), {}};
   all.rgb.assign(static_cast<std::size_t>(grid.width() * grid.height() * 3), kWhite);
   ContactSheetResult result{all.width, all.height, 0,
-                            pictures.size() - static_cast<std::size_t>(grid.shown)};
+                            pictures.size() - static_cast<std::size_t>(grid.shown), 0};
   const auto cell_pixels =
       static_cast<std::size_t>(grid.edge) * static_cast<std::size_t>(grid.edge);
   for (std::int64_t cell = 0; cell < grid.shown; ++cell) {
-    std::optional<RgbPicture> picture = read_png(pictures[static_cast<std::size_t>(cell)]);
+    const std::filesystem::path& path = pictures[static_cast<std::size_t>(cell)];
+    const PngCheck check = check_png(path);
+    std::optional<RgbPicture> picture = read_checked_png(path, check);
     if (!picture) {
       ++result.unreadable;
       picture = RgbPicture{grid.edge, grid.edge, std::vector<std::uint8_t>(cell_pixels * 3, kGrey)};
     }
     place(thumbnail(*picture, grid.edge), grid, cell, all);
+    if (draw_label(label_text(path, check), grid, cell, all)) ++result.framed_labels;
   }
   write_file_atomically(sheet, encode_png(all.width, all.height, all.rgb, {}));
   return result;

@@ -4,6 +4,8 @@
 #include "core/base/error.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/contact_sheet.hpp"
+#include "core/io/picture_label.hpp"
+#include "core/io/picture_metadata.hpp"
 #include "core/io/png_writer.hpp"
 #include "tests/unit/io/io_test_files.hpp"
 
@@ -94,4 +96,39 @@ TEST_CASE("a contact sheet shows pictures in a grid, row by row") {
   CHECK_THROWS_AS(write_contact_sheet({}, sheet), ConfigError);
   CHECK_THROWS_AS(write_contact_sheet(paths, sheet, {.edge = 0}), ConfigError);
   CHECK_THROWS_AS(write_contact_sheet(paths, folder.path() / "no" / "s.png"), Error);
+}
+
+TEST_CASE("labels stand under the pictures, as far as there is room") {
+  const TemporaryFolder folder;
+  PictureJob job;
+  job.prompt = "one two three four five";
+  std::vector<std::filesystem::path> paths;
+  for (int i = 0; i < 3; ++i) {
+    paths.push_back(folder.path() / ("00000" + std::to_string(i) + ".png"));
+    if (i == 1) job.prompt = "\xE6\x97\xA5";
+    write_file_atomically(paths.back(),
+                          encode_png(96, 96, plain(96, 96, 200, 0, 0),
+                                     i == 2 ? std::vector<PngText>{} : picture_texts(job, {})));
+  }
+  const auto sheet = folder.path() / "sheet.png";
+  const ContactSheetResult result =
+      write_contact_sheet(paths, sheet, {.edge = 96, .columns = 2, .labels = true});
+  CHECK(result.framed_labels == 1);
+  const auto picture = read_png(sheet);
+  REQUIRE(picture.has_value());
+  constexpr int kRow = 96 + 4 + 3 * 13 + 4;
+  CHECK(picture->width == 2 * 100 + 4);
+  CHECK(picture->height == 2 * kRow + 4);
+  // The same label drawn by itself: the name and as many words as fit 16 letters.
+  RgbPicture label{96, 39, plain(96, 39, 255, 255, 255)};
+  draw_letters(U"000000 one two", 0, 0, 32, label);
+  draw_letters(U"three four five", 0, 13, 32, label);
+  for (int y = 0; y < 39; ++y) {
+    for (int x = 0; x < 96; ++x) CHECK(pixel(*picture, 4 + x, 104 + y) == pixel(label, x, y));
+  }
+  CHECK(pixel(*picture, 4, 4 + kRow) == std::array{200, 0, 0});
+
+  CHECK(write_contact_sheet(paths, sheet, {.edge = 40, .columns = 3, .labels = true}).height ==
+        40 + 4 + 13 + 4 + 4);
+  CHECK(write_contact_sheet(paths, sheet, {.edge = 39, .columns = 3, .labels = true}).height == 47);
 }
