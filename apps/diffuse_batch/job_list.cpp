@@ -10,6 +10,7 @@
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
+#include "core/io/manifest.hpp"
 
 namespace diffuse {
 namespace {
@@ -85,33 +86,6 @@ DType dtype_named(const std::string& name) {
                    "run.json names the unknown dtype '" + printable(name, 40) + "'");
 }
 
-// A latent file under its final name is whole: it was renamed into place. Is it of this very job?
-bool holds_latents_of(const std::string& path, const std::string& hash) {
-  try {
-    const LatentFile file = read_latent_file(path);
-    return file.recorded && file.recorded->hash == hash;
-  } catch (const Error&) {
-    return false;
-  }
-}
-
-FolderState inspect_latents(const std::filesystem::path& folder,
-                            std::span<const ExpectedPicture> expected) {
-  FolderState state;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    const std::filesystem::path path = folder / expected[i].file_name;
-    std::error_code ignored;
-    if (!std::filesystem::exists(path, ignored)) {
-      state.missing.push_back(i);
-    } else if (holds_latents_of(path.string(), expected[i].job_hash)) {
-      state.whole.push_back(i);
-    } else {
-      state.conflicts.push_back({i, "holds something else than the latents of this job"});
-    }
-  }
-  return state;
-}
-
 }  // namespace
 
 JobList JobList::read(const Options& options) {
@@ -134,7 +108,7 @@ void JobList::expand(const RunSettings& settings) {
   expand.extension = settings.options.output_type == "latent" ? ".safetensors" : ".png";
   jobs_ = expand_lines(lines, expand);
   if (settings.options.input_type == "latent") take_jobs_of_latents(settings);
-  whole_.assign(jobs_.size(), false);
+  kept_.whole.assign(jobs_.size(), false);
 }
 
 void JobList::take_jobs_of_latents(const RunSettings& settings) {
@@ -165,28 +139,12 @@ void JobList::match_record(RunSettings& settings) {
   settings.dtype = dtype_named(setting_of(record_, "dtype").value_or(""));
 }
 
-void JobList::inspect(const RunSettings& settings) {
-  const std::filesystem::path folder = settings.options.output_dir;
-  std::vector<ExpectedPicture> expected;
-  expected.reserve(jobs_.size());
-  for (const RenderJob& job : jobs_) {
-    expected.push_back({job.line, job.file_name, job_hash(picture_job(job, settings))});
-  }
-  const FolderState state = settings.options.output_type == "latent"
-                                ? inspect_latents(folder, expected)
-                                : inspect_folder(folder, expected);
-  if (!record_.overwriting) refuse_conflicts(folder, state, expected);
-  for (const std::size_t i : state.whole) whole_[i] = true;
-  for (const std::size_t i : state.torn) {
-    log()->warn("{}: not whole, rendered again", jobs_[i].file_name);
-  }
-}
-
 void JobList::open_output(RunSettings& settings) {
   const std::filesystem::path folder = settings.options.output_dir;
   prepare_output_folder(folder);
   check_contact_sheet(settings.options.contact_sheet);
   lock_ = std::make_unique<OutputFolderLock>(folder);
+  if (lock_->taken_over()) log()->info("the lock of a run that died was taken over");
   sweep_temporaries(folder);
   if (settings.options.seed) {
     settings.base_seed = *settings.options.seed;
@@ -195,14 +153,16 @@ void JobList::open_output(RunSettings& settings) {
   }
   match_record(settings);
   expand(settings);
-  inspect(settings);
+  kept_ = find_kept_jobs(settings, jobs_, record_.overwriting);
 }
 
 void JobList::write_record(const RunSettings& settings) const {
   write_run_record(settings.options.output_dir, record_);
+  record_found(settings, jobs_, kept_);
 }
 
 void JobList::close_output(const RunSettings& settings, ExitCode code) {
+  merge_manifest(settings.options.output_dir);
   record_.exit_code = static_cast<int>(code);
   if (code == ExitCode::ok) record_.overwriting = false;
   write_run_record(settings.options.output_dir, record_);
@@ -212,7 +172,7 @@ void JobList::close_output(const RunSettings& settings, ExitCode code) {
 std::vector<RenderJob> JobList::open_jobs() const {
   std::vector<RenderJob> open;
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    if (!whole_[i]) open.push_back(jobs_[i]);
+    if (!kept_.whole[i]) open.push_back(jobs_[i]);
   }
   return open;
 }
@@ -220,7 +180,7 @@ std::vector<RenderJob> JobList::open_jobs() const {
 std::vector<RenderResult> JobList::kept(const RunSettings& settings) const {
   std::vector<RenderResult> kept;
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    if (!whole_[i]) continue;
+    if (!kept_.whole[i]) continue;
     RenderResult result;
     result.index = jobs_[i].index;
     result.path = output_path(settings, jobs_[i]);

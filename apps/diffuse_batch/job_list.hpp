@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "apps/diffuse_batch/kept_jobs.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
 #include "core/io/output_folder.hpp"
 #include "core/io/prompt_file.hpp"
@@ -25,10 +26,10 @@ class JobList {
   /// the dtype in `settings`), expands the jobs and finds out which pictures are already there.
   /// Writes nothing yet. Throws InputError(bad_output or busy_output), Error(storage).
   void open_output(RunSettings& settings);
-  /// Writes the run record: the model is loaded and the first picture comes next. Throws
-  /// Error(storage).
+  /// Writes the run record, and records of pictures that were found without one: the model is
+  /// loaded and the first picture comes next. Throws Error(storage).
   void write_record(const RunSettings& settings) const;
-  /// Writes how the run ended and gives the folder back.
+  /// Merges the records of all ranks, writes how the run ended and gives the folder back.
   void close_output(const RunSettings& settings, ExitCode code);
 
   [[nodiscard]] const std::vector<RenderJob>& jobs() const { return jobs_; }
@@ -41,11 +42,10 @@ class JobList {
  private:
   void take_jobs_of_latents(const RunSettings& settings);
   void match_record(RunSettings& settings);
-  void inspect(const RunSettings& settings);
 
   PromptList list_;
   std::vector<RenderJob> jobs_;
-  std::vector<bool> whole_;  // per job: the picture is there
+  KeptJobs kept_;
   std::unique_ptr<OutputFolderLock> lock_;
   RunRecord record_;
 };

@@ -186,22 +186,24 @@ std::string manifest_line(const ManifestRecord& record) {
   std::string out;
   out.reserve(1024);
   LineWriter line(out);
+  // The head: parse_manifest_head() counts on this order.
   line.number("index", record.index);
   line.number("line", record.line);
-  line.optional_text("name", record.name);
-  line.text("prompt", record.job.prompt);
-  line.raw("settings", settings_text(record.job));
-  line.number("seed", record.job.seed);
+  line.text("status", record.status == RecordStatus::ok ? "ok" : "failed");
+  line.text("job_hash", record.job_hash);
   line.optional_text("path", record.path);
   line.optional_text("sha256", record.sha256);
   line.number("bytes", record.bytes);
   line.number("modified", record.modified);
-  line.text("status", record.status == RecordStatus::ok ? "ok" : "failed");
+  // The rest.
+  line.optional_text("name", record.name);
+  line.text("prompt", record.job.prompt);
+  line.raw("settings", settings_text(record.job));
+  line.number("seed", record.job.seed);
   line.optional_text("error", record.error);
   line.number("milliseconds", record.milliseconds);
   line.number("rank", record.rank);
   line.text("host", record.host);
-  line.text("job_hash", record.job_hash);
   if (!record.metadata.empty()) {
     const json metadata = parse_bounded(record.metadata);
     if (metadata.is_discarded()) {

@@ -49,6 +49,24 @@ std::string manifest_line(const ManifestRecord& record);
 /// The index of a line that is whole (its check sum holds), nothing for any other.
 std::optional<std::int64_t> manifest_line_index(std::string_view line);
 
+/// What of a record tells whether its job is done: the beginning of a line, which is read without a
+/// tree of values, since a run that goes on reads all of them.
+struct ManifestHead {
+  std::int64_t index = 0;
+  std::int64_t line = 0;
+  RecordStatus status = RecordStatus::ok;
+  std::string job_hash;
+  std::string path;
+  std::string sha256;
+  std::uint64_t bytes = 0;
+  std::int64_t modified = 0;
+
+  bool operator==(const ManifestHead&) const = default;
+};
+
+/// The head of a line that is whole; nothing for any other, or one that is not of this version.
+std::optional<ManifestHead> parse_manifest_head(std::string_view line);
+
 /// The inverse of manifest_line(); nothing for a line that is damaged or not of this version.
 std::optional<ManifestRecord> parse_manifest_line(std::string_view line);
 

@@ -5,10 +5,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <mutex>
-#include <span>
+#include <optional>
 #include <string>
 #include <thread>
+#include <unordered_map>
+#include <unordered_set>
 #include <vector>
+
+#include "core/io/manifest_record.hpp"
 
 namespace diffuse {
 
@@ -57,37 +61,66 @@ class OutputFolderLock {
 
 inline constexpr const char* kLockName = ".diffuse-batch.lock";
 
-/// A picture that the list asks for.
-struct ExpectedPicture {
-  std::int64_t line = 0;  ///< of the list, for messages
-  std::string file_name;  ///< inside the folder
-  std::string job_hash;
+/// What stands under the name of a file that the list asks for.
+enum class FileState {
+  missing,    ///< nothing, or only a record: to be rendered
+  whole,      ///< there, of this very job, as recorded: kept
+  adopted,    ///< the same without a record of this job: kept, and recorded
+  rewritten,  ///< a whole picture of this job that is not the one recorded: another program
+              ///< changed its bytes (an optimiser, say); kept, and recorded
+  torn,       ///< the beginning of a PNG file, an empty or a zeroed file: to be rendered again
+  conflict,   ///< something else, which may be somebody's: replaced only with --overwrite
 };
 
-/// A file that stands where a picture is to go and that is not ours to replace unasked.
-struct PictureConflict {
-  std::size_t position = 0;  ///< in the list of expected pictures
-  std::string reason;        ///< "holds a picture of another job"
+/// A look at one file.
+struct FileFinding {
+  FileState state = FileState::missing;
+  std::string reason;         ///< of a conflict: "is a picture of another job"
+  std::uint64_t bytes = 0;    ///< size, if there is a file
+  std::int64_t modified = 0;  ///< nanoseconds since 1970
+  std::string sha256;         ///< where it had to be read to tell
 };
 
-/// What an output folder holds of the pictures that are asked for: positions in that list.
-struct FolderState {
-  std::vector<std::size_t> whole;          ///< there, and of this very job: kept
-  std::vector<std::size_t> missing;        ///< to be rendered
-  std::vector<std::size_t> torn;           ///< not whole: to be rendered again, and reported
-  std::vector<PictureConflict> conflicts;  ///< to be rendered only with --overwrite
+/// What an output folder holds of the files that a list asks for.
+class FolderView {
+ public:
+  explicit FolderView(std::filesystem::path folder) : folder_(std::move(folder)) {}
+
+  /// The size and time that the record tells are those of the file: it is as it was written.
+  [[nodiscard]] bool as_recorded(const std::string& file_name, const ManifestHead& record);
+
+  /// Looks at a picture; `record` is what the manifest says of the job, or nothing. Where the
+  /// record fits the job and the file, the file is not read; else all its check sums are looked at.
+  /// Throws InputError(bad_output) for a name over 255 bytes, Error(storage) if reading fails.
+  FileFinding look(const std::string& file_name, const std::string& job_hash,
+                   const std::optional<ManifestHead>& record);
+
+  /// True if there is something under this name. Folders are listed once instead of asked for each
+  /// name, which network file systems are slow at.
+  bool has(const std::string& file_name);
+
+ private:
+  using Names = std::unordered_set<std::string>;
+
+  std::filesystem::path folder_;
+  std::unordered_map<std::string, Names> listed_;  // by folder inside folder_
 };
 
-/// Looks at each expected picture. A torn one is the beginning of a PNG file, an empty or a zeroed
-/// file; a conflict is a whole picture of another job or of another program, other bytes, or no
-/// file at all (a folder). Throws InputError(bad_output) for a name over 255 bytes, Error(storage)
-/// if reading fails.
-FolderState inspect_folder(const std::filesystem::path& folder,
-                           std::span<const ExpectedPicture> pictures);
+/// Size, time and SHA-256 of a file. Throws Error(storage).
+FileFinding describe_file(const std::filesystem::path& path);
 
-/// Throws InputError(busy_output) that names lines and files (the first 20), if there are
-/// conflicts.
-void refuse_conflicts(const std::filesystem::path& folder, const FolderState& state,
-                      std::span<const ExpectedPicture> pictures);
+/// A file that stands where the list wants another.
+struct FolderConflict {
+  std::int64_t line = 0;  ///< of the list
+  std::string file_name;
+  std::string reason;
+};
+
+/// Throws InputError(busy_output) that names lines and files; `count` is that of all conflicts, of
+/// which `first` holds as many as are told (kConflictsTold).
+[[noreturn]] void refuse_conflicts(const std::filesystem::path& folder,
+                                   const std::vector<FolderConflict>& first, std::size_t count);
+
+inline constexpr std::size_t kConflictsTold = 20;
 
 }  // namespace diffuse

@@ -37,6 +37,11 @@ ManifestRecord record_of(std::int64_t index, const std::string& prompt = "a cat"
   return record;
 }
 
+ManifestHead head_of(const ManifestRecord& record) {
+  return {record.index, record.line,   record.status, record.job_hash,
+          record.path,  record.sha256, record.bytes,  record.modified};
+}
+
 std::vector<ManifestRecord> records_in(const fs::path& path) {
   std::vector<ManifestRecord> records;
   ManifestReader reader(path);
@@ -44,6 +49,7 @@ std::vector<ManifestRecord> records_in(const fs::path& path) {
     const auto record = parse_manifest_line(line->text);
     REQUIRE(record);
     CHECK(record->index == line->index);
+    CHECK(parse_manifest_head(line->text) == head_of(*record));
     records.push_back(*record);
   }
   return records;
@@ -71,12 +77,14 @@ TEST_CASE("a record is one line of JSON and comes back as it was") {
   record.error = "the latents are not finite";
   record.metadata = R"({"shot":[1,2.5,null]})";
   record.note = "adopted";
+  record.path = "a \"strange\\ \n name.png";
   record.job.noise_grid = 256;
   record.job.negative_prompt = "blurry, \xE2\x80\xAE";
   const std::string line = manifest_line(record);
   CHECK(line.find('\n') == std::string::npos);
   CHECK(manifest_line_index(line) == 41);
   CHECK(parse_manifest_line(line) == record);
+  CHECK(parse_manifest_head(line) == head_of(record));
 
   // What another program sees.
   const auto json = nlohmann::json::parse(line);
@@ -105,6 +113,7 @@ TEST_CASE("records of texts that are no UTF-8, and of metadata that is no JSON")
   const auto back = parse_manifest_line(manifest_line(record));
   REQUIRE(back);
   CHECK(back->path == "na\xEF\xBF\xBDme.png");
+  CHECK(parse_manifest_head(manifest_line(record))->path == "na\xEF\xBF\xBDme.png");
   record.metadata = "{";
   CHECK_THROWS_AS(manifest_line(record), Error);
   record.metadata = std::string(100, '[') + std::string(100, ']');
@@ -148,6 +157,18 @@ TEST_CASE("lines with a right check sum and wrong contents are no records") {
     return body + ",\"crc32\":\"" + digits + "\"}";
   };
   CHECK(parse_manifest_line(with("\"rank\":3", "\"rank\":4"))->rank == 4);
+  for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
+           {"\"bytes\":12345", "\"bytes\":-1"},
+           {"\"bytes\":12345", "\"bytes\":\"1\""},
+           {"\"line\":8,", "\"lime\":8,"},
+           {"\"line\":8,", ""},
+           {"\"status\":\"ok\"", "\"status\":\"fine\""},
+           {"\"path\":\"7.png\"", "\"path\":\"7.png\\"},
+           {"\"path\":\"7.png\"", "\"path\":\"\\u12\""},
+           {"\"modified\":1700000000123456789", "\"modified\":99999999999999999999"}}) {
+    INFO(from << " -> " << to);
+    CHECK_FALSE(parse_manifest_head(with(from, to)));
+  }
   for (const auto& [from, to] : std::vector<std::pair<std::string, std::string>>{
            {"\"rank\":3", "\"rank\":4294967296"},
            {"\"rank\":3", "\"rank\":1e300"},

@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "core/base/error.hpp"
+#include "core/base/hashing.hpp"
 #include "core/io/atomic_file.hpp"
 #include "core/io/output_folder.hpp"
 #include "core/io/picture_metadata.hpp"
@@ -188,52 +189,94 @@ TEST_CASE("one run at a time holds a folder") {
 
 TEST_CASE("what a folder holds of the pictures that are asked for") {
   const TemporaryFolder folder;
-  std::vector<ExpectedPicture> pictures;
-  for (int i = 0; i < 9; ++i) {
-    pictures.push_back({10 + i, std::to_string(i) + ".png", job_hash(job_of(std::to_string(i)))});
-  }
-  pictures[8].file_name = "sub/8.png";
-  const auto path = [&](int i) {
-    return folder.path() / pictures[static_cast<std::size_t>(i)].file_name;
+  const auto path = [&](const std::string& name) { return folder.path() / name; };
+  const auto look = [&](const std::string& name, const std::optional<ManifestHead>& record = {}) {
+    return FolderView(folder.path()).look(name, job_hash(job_of(name)), record);
   };
-  write_picture(path(0), "0");
-  write_picture(path(1), "another prompt");
-  write_file_atomically(path(2), encode_png(8, 8, gradient(8, 8), {}));
-  put(path(3), "notes");
-  fs::create_directory(path(4));
-  put(path(5), "");
-  write_picture(path(6), "6");
-  put(path(6), content_of(path(6)).substr(0, 100));
-  fs::create_directory(folder.path() / "sub");
-  write_picture(path(8), "8");
+  const auto state = [&](const std::string& name, const std::optional<ManifestHead>& record = {}) {
+    return look(name, record).state;
+  };
+  // The head of a record as it is written when the picture has got its name.
+  const auto head_of = [&](const std::string& name) {
+    const FileFinding file = describe_file(path(name));
+    return ManifestHead{.job_hash = job_hash(job_of(name)),
+                        .path = name,
+                        .sha256 = file.sha256,
+                        .bytes = file.bytes,
+                        .modified = file.modified};
+  };
+  fs::create_directory(path("sub"));
+  for (const char* name : {"a.png", "sub/a.png"}) {
+    INFO(name);
+    CHECK(state(name) == FileState::missing);
+    write_picture(path(name), name);
+    const ManifestHead head = head_of(name);
+    CHECK(head.sha256 == sha256_hex(content_of(path(name))));
+    CHECK(state(name) == FileState::adopted);
+    CHECK(look(name).sha256 == head.sha256);
+    CHECK(state(name, head) == FileState::whole);
 
-  const FolderState state = inspect_folder(folder.path(), pictures);
-  using Positions = std::vector<std::size_t>;
-  CHECK(state.whole == Positions{0, 8});
-  CHECK(state.missing == Positions{7});
-  CHECK(state.torn == Positions{5, 6});
-  REQUIRE(state.conflicts.size() == 4);
-  const std::string told =
-      refusal(ExitCode::busy_output, [&] { refuse_conflicts(folder.path(), state, pictures); });
-  has(told, "line 11: '1.png' is a picture of another job");
-  has(told, "line 12: '2.png' is a picture of another program");
-  has(told, "line 13: '3.png' is no PNG file");
-  has(told, "line 14: '4.png' is a folder");
-  CHECK(refusal(ExitCode::busy_output, [&] {
-          refuse_conflicts(folder.path(), {}, pictures);
-        }).empty());
+    // A record that does not fit is none; one of a failure neither.
+    ManifestHead other = head;
+    other.job_hash = "x";
+    CHECK(state(name, other) == FileState::adopted);
+    other = head;
+    other.status = RecordStatus::failed;
+    CHECK(state(name, other) == FileState::adopted);
+    other = head;
+    other.path = "b.png";
+    CHECK(state(name, other) == FileState::adopted);
 
-  for (int i = 20; i < 50; ++i) {
-    pictures.push_back({i, std::to_string(i) + ".png", "x"});
-    put(folder.path() / pictures.back().file_name, "notes");
+    // Copied: another time, the same bytes. Optimised: other bytes, the same job.
+    fs::last_write_time(path(name), fs::file_time_type::clock::now() + std::chrono::hours(1));
+    CHECK(state(name, head) == FileState::adopted);
+    const auto texts = picture_texts(job_of(name), {"DDIM", "Automatic", "9.9.9"});
+    write_file_atomically(path(name), encode_png(8, 8, gradient(8, 8), texts));
+    CHECK(state(name, head) == FileState::rewritten);
+    CHECK(state(name, head_of(name)) == FileState::whole);
+
+    // Torn after it was recorded, even to the same length.
+    const std::string whole = content_of(path(name));
+    const ManifestHead now = head_of(name);
+    put(path(name), whole.substr(0, 100));
+    CHECK(state(name, now) == FileState::torn);
+    put(path(name), std::string(whole.size(), '\0'));
+    fs::last_write_time(path(name), fs::file_time_type::clock::now() + std::chrono::hours(2));
+    CHECK(state(name, now) == FileState::torn);
+    fs::remove(path(name));
+    CHECK(state(name, now) == FileState::missing);
   }
-  has(refusal(ExitCode::busy_output,
-              [&] {
-                refuse_conflicts(folder.path(), inspect_folder(folder.path(), pictures), pictures);
-              }),
-      "and 14 more");
-  pictures[0].file_name = std::string(252, 'n') + ".png";
-  has(refusal(ExitCode::bad_output, [&] { inspect_folder(folder.path(), pictures); }), "255 bytes");
-  CHECK(inspect_folder(folder.path() / "none", std::span(pictures).subspan(1, 3)).missing ==
-        Positions{0, 1, 2});
+
+  write_picture(path("1.png"), "another prompt");
+  CHECK(look("1.png").reason == "is a picture of another job");
+  write_file_atomically(path("2.png"), encode_png(8, 8, gradient(8, 8), {}));
+  CHECK(look("2.png").reason == "is a picture of another program");
+  put(path("3.png"), "notes");
+  CHECK(look("3.png").reason == "is no PNG file");
+  fs::create_directory(path("4.png"));
+  CHECK(look("4.png").reason == "is a folder");
+  put(path("5.png"), "");
+  CHECK(state("5.png") == FileState::torn);
+  for (const char* name : {"1.png", "2.png", "3.png", "4.png"}) {
+    CHECK(state(name) == FileState::conflict);
+  }
+  // Something else took the place of a recorded picture.
+  write_picture(path("6.png"), "6.png");
+  const ManifestHead head = head_of("6.png");
+  fs::remove(path("6.png"));
+  fs::create_symlink(path("1.png"), path("6.png"));
+  CHECK(state("6.png", head) == FileState::conflict);
+
+  has(refusal(ExitCode::bad_output, [&] { look(std::string(252, 'n') + ".png"); }), "255 bytes");
+  CHECK(FolderView(path("none")).look("a.png", "x", {}).state == FileState::missing);
+}
+
+TEST_CASE("conflicts are told by line and file, the first ones") {
+  std::vector<FolderConflict> first;
+  for (int i = 1; i <= 20; ++i)
+    first.push_back({i, "a" + std::to_string(i) + ".png", "is a folder"});
+  const std::string told =
+      refusal(ExitCode::busy_output, [&] { refuse_conflicts("out", first, 34); });
+  has(told, "line 1: 'a1.png' is a folder; line 2: 'a2.png' is a folder");
+  has(told, "and 14 more");
 }
