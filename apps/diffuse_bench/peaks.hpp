@@ -1,0 +1,28 @@
+#pragma once
+
+#include <vector>
+
+namespace diffuse::bench {
+
+/// What the machine can do at most, measured: the denominators of "per cent of peak".
+struct Peaks {
+  std::vector<double> f32_core;   ///< FLOP/s of f32 fused multiply-adds, each core by itself
+  double f32 = 0;                 ///< all cores at once
+  std::vector<double> bf16_core;  ///< FLOP/s of bf16 dot products; empty where there are none
+  double bf16 = 0;
+  double copy = 0;   ///< bytes read and written per second by streaming copies on all cores
+  double clock = 0;  ///< Hz, from a chain of dependent additions
+};
+
+/// CPUs that this process may run on, ascending.
+std::vector<int> own_cpus();
+
+/// Measures on the first `threads` of own_cpus(), a thread each: the best of many short windows, so
+/// that another process on a core spoils some windows and not the figure. About a second. On
+/// processors other than x86-64, FLOP rates stay 0.
+Peaks measure_peaks(int threads);
+
+/// The better of two measurements, figure by figure.
+Peaks better(Peaks a, const Peaks& b);
+
+}  // namespace diffuse::bench
