@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/winograd.hpp"
 
 namespace diffuse::cpu {
 namespace {
@@ -57,6 +58,12 @@ void CpuBackend::set_threads() const {
 void CpuBackend::execute(const Op& op) {
   set_threads();
   std::visit([this](const auto& concrete) { run(concrete); }, op);
+}
+
+std::string CpuBackend::method_of(const Op& op) const {
+  const auto* convolution = std::get_if<Conv2dOp>(&op);
+  if (convolution == nullptr) return {};
+  return is_winograd(*convolution) ? "winograd" : "direct";
 }
 
 const TypedKernels& CpuBackend::kernels(DType dtype) const {

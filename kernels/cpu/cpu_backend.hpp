@@ -10,9 +10,10 @@
 
 namespace diffuse::cpu {
 
-/// The processor as a device: convolutions and linear layers by oneDNN, everything else by kernels
-/// of our own, compiled for several instruction sets. f32, and bf16 where the processor multiplies
-/// it natively. What one picture gets depends on no other picture, nor on the number of threads.
+/// The processor as a device: linear layers and direct convolutions by oneDNN, everything else,
+/// Winograd convolutions among them, by kernels of our own, compiled for several instruction sets.
+/// f32, and bf16 where the processor multiplies it natively. What one picture gets depends on no
+/// other picture, nor on the number of threads.
 class CpuBackend final : public Backend {
  public:
   /// `threads`: 0 leaves OpenMP's own choice. `isa`: see `choose_isa`. Throws ConfigError.
@@ -27,6 +28,8 @@ class CpuBackend final : public Backend {
   void read(const Tensor& from, std::span<std::byte> host) override;
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void execute(const Op& op) override;
+  /// Convolutions: "winograd" or "direct".
+  [[nodiscard]] std::string method_of(const Op& op) const override;
 
   [[nodiscard]] const OneDnn& onednn() const { return onednn_; }
 

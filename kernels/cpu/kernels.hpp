@@ -49,6 +49,44 @@ struct AttentionKernels {
   void (*block)(const AttentionBlock& block);
 };
 
+/// A 3x3 convolution with stride 1 in tiles of 4x4 outputs, counted over all pictures of a batch.
+struct WinogradPicture {
+  std::int64_t height, width, channels;
+  std::int64_t out_height, out_width, out_channels;
+  std::int64_t pad_top, pad_left;
+  std::int64_t tiles;  ///< of a picture
+  std::int64_t tiles_across;
+};
+
+/// Output channels that share one pass over the transformed pictures.
+constexpr std::int64_t kWinogradPanel = 64;
+/// Floats between the windows of transformed pictures: without them the 36 points of a tile fall on
+/// the same few lines of the first cache.
+constexpr std::int64_t kWinogradPadding = 16;
+
+/// Some tiles meet the weights of one panel of output channels.
+struct WinogradPanel {
+  const float* weights;  ///< [36][kWinogradPanel / columns][channels][columns]
+  const float* v;        ///< as `input` left it for these tiles
+  float* m;              ///< [whole blocks of tiles][36][rows][kWinogradPanel], working memory
+  const float* bias;     ///< of all channels, or null
+  const void* residual;  ///< of all pictures, or null
+  void* y;               ///< of all pictures
+  std::int64_t first_channel;
+  std::int64_t begin, end;  ///< tiles
+};
+
+/// Winograd convolution for one element type of pictures; all between is f32.
+struct WinogradKernels {
+  std::int64_t rows;     ///< tiles of a block
+  std::int64_t columns;  ///< output channels of a piece of weights
+  /// Tiles [begin, end) to `v`, [blocks][36][rows][channels + kWinogradPadding].
+  void (*input)(const WinogradPicture& picture, const void* x, std::int64_t begin, std::int64_t end,
+                float* v);
+  /// Products, then back to pixels; with bias and residual.
+  void (*output)(const WinogradPicture& picture, const WinogradPanel& panel);
+};
+
 /// The kernels of one element type.
 struct TypedKernels {
   /// x [pixels, channels]: the moments of each of `groups` groups over all pixels. `work`: 2 *
@@ -64,6 +102,7 @@ struct TypedKernels {
   /// y[r,c] = x[r,c] gelu(x[r,channels + c]).
   void (*geglu)(const void* x, void* y, std::int64_t rows, std::int64_t channels);
   void (*activation)(const void* x, void* y, std::int64_t count, Function function);
+  WinogradKernels winograd;
   AttentionKernels attention;         ///< products in the element type
   AttentionKernels attention_upcast;  ///< products in f32
 };

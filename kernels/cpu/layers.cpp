@@ -1,9 +1,11 @@
 #include <cstring>
 
+#include "core/base/error.hpp"
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/weights.hpp"
+#include "kernels/cpu/winograd.hpp"
 
 namespace diffuse::cpu {
 namespace {
@@ -75,6 +77,10 @@ void CpuBackend::run(const LinearOp& op) {
 void CpuBackend::run(const Conv2dOp& op) {
   const Shape& x = op.x.shape();
   if (op.y.shape().elements() == 0) return;
+  if (is_winograd(op)) {
+    if (op.stride != 1) throw ShapeError("conv2d: the weight was prepared for stride 1");
+    return run_winograd(op, kernels(op.x.dtype()).winograd, scratch_);
+  }
   Convolution c;
   c.batch = x[0];
   c.height = x[1];

@@ -11,6 +11,7 @@
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/winograd.hpp"
 
 namespace diffuse::cpu {
 namespace {
@@ -136,7 +137,11 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
   if (use.role == WeightRole::embedding) {
     return {shape, use, prepare_embedding(values, shape.elements(), use.dtype)};
   }
-  return {shape, use, onednn_.prepare(values, usual_convolution(shape, use))};
+  const Convolution usual = usual_convolution(shape, use);
+  if (use.height > 0 && use.width > 0 && prefers_winograd(usual)) {
+    return {shape, use, prepare_winograd(values, usual, kernels(use.dtype).winograd)};
+  }
+  return {shape, use, onednn_.prepare(values, usual)};
 }
 
 }  // namespace diffuse::cpu

@@ -49,6 +49,7 @@ struct Conv2dCase {
   int stride = 1;
   int pad_top = 1, pad_left = 1, pad_bottom = 1, pad_right = 1;
   bool bias = true, residual = false;
+  bool sized = false;  ///< the weight is prepared for this size; else by turns
 };
 
 inline const std::vector<Conv2dCase>& conv2d_cases() {
@@ -72,6 +73,16 @@ inline const std::vector<Conv2dCase>& conv2d_cases() {
       {"kernel 5x1", 2, 9, 4, 8, 12, 5, 1, 1, 2, 0, 2, 0},
       {"many channels, few pixels", 2, 4, 3, 640, 320},
       {"more channels than pixels twice over", 3, 2, 2, 1280, 64},
+      // The backend knows the size beforehand: large enough for Winograd, 64 tiles of 4x4 outputs.
+      {"large: whole tiles", 2, 32, 32, 64, 64, 3, 3, 1, 1, 1, 1, 1, true, false, true},
+      {"large: odd sizes, channels that are no multiple of a vector", 3, 33, 29, 71, 69, 3, 3, 1, 1,
+       1, 1, 1, true, false, true},
+      {"large: residual, tall and narrow", 2, 130, 5, 80, 130, 3, 3, 1, 1, 1, 1, 1, true, true,
+       true},
+      {"large: no bias, residual", 2, 31, 30, 96, 64, 3, 3, 1, 1, 1, 1, 1, false, true, true},
+      {"large: padding differs on each side", 2, 36, 30, 64, 72, 3, 3, 1, 2, 0, 1, 2, true, false,
+       true},
+      {"large: deep", 2, 29, 32, 320, 64, 3, 3, 1, 1, 1, 1, 1, true, false, true},
   };
   return cases;
 }

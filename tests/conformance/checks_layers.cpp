@@ -60,7 +60,7 @@ Check conv2d_check(const Conv2dCase& c, DType dtype, std::size_t index) {
                                            {.role = WeightRole::conv_kernel,
                                             .dtype = dtype,
                                             .stride = c.stride,
-                                            .height = index % 3 == 0 ? 0 : c.height,
+                                            .height = c.sized || index % 3 != 0 ? c.height : 0,
                                             .width = c.width},
                                            stored);
     Ops::ConvParams params;

@@ -13,6 +13,8 @@
 // clang-format off
 #include "kernels/cpu/isa/norms.inl.hpp"
 #include "kernels/cpu/isa/attention.inl.hpp"
+#include "kernels/cpu/isa/product.inl.hpp"
+#include "kernels/cpu/isa/winograd.inl.hpp"
 // clang-format on
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
@@ -24,6 +26,7 @@ constexpr TypedKernels typed_kernels() {
           layer_norm<T>,
           geglu<T>,
           activation<T>,
+          winograd_kernels<T>(),
           attention_kernels<T, P>(),
           attention_kernels<T, F32Products>()};
 }

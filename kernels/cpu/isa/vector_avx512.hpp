@@ -10,10 +10,11 @@ namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 using Vec = __m512;
 constexpr int kLanes = 16;
 
-// Register blocks of the attention kernels: query rows, vectors of keys, vectors of values.
+// Register blocks: rows of a product; vectors of keys, values, and columns of weights.
 constexpr int kRows = 6;
 constexpr int kKeyVecs = 4;
 constexpr int kValueVecs = 4;
+constexpr int kPanelVecs = 4;
 
 inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
 

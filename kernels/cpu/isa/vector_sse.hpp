@@ -10,10 +10,11 @@ namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 using Vec = __m128;
 constexpr int kLanes = 4;
 
-// Register blocks of the attention kernels: query rows, vectors of keys, vectors of values.
+// Register blocks: rows of a product; vectors of keys, values, and columns of weights.
 constexpr int kRows = 6;
 constexpr int kKeyVecs = 2;
 constexpr int kValueVecs = 2;
+constexpr int kPanelVecs = 2;
 
 // Lowest n of scale_by_power, and whether it gives 0 there by itself.
 constexpr float kLowestPower = -126.0F;

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <memory>
+
+#include "core/tensor/op.hpp"
+#include "kernels/cpu/convolution.hpp"
+#include "kernels/cpu/kernels.hpp"
+#include "kernels/cpu/memory.hpp"
+
+namespace diffuse::cpu {
+
+/// A 3x3 kernel transformed for Winograd's F(4x4, 3x3): 36 floats in place of 9.
+struct WinogradWeight final : PreparedWeight {
+  std::shared_ptr<void> data;
+};
+
+/// Is a 3x3 convolution with stride 1 on pictures of that size done by Winograd? By the shape
+/// alone.
+bool prefers_winograd(const Convolution& usual);
+
+/// `values`: [O, C, 3, 3] in f32.
+std::shared_ptr<const PreparedWeight> prepare_winograd(const float* values,
+                                                       const Convolution& usual,
+                                                       const WinogradKernels& kernels);
+
+/// Was the op's weight prepared by prepare_winograd?
+bool is_winograd(const Conv2dOp& op);
+
+/// y = x * W + bias + residual for every picture of the batch; a picture gets the same bytes in any
+/// batch and with any number of threads.
+void run_winograd(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch);
+
+}  // namespace diffuse::cpu
