@@ -50,7 +50,7 @@ std::optional<std::string> cache_name(std::string_view name) {
 
 fs::path resolve_model(std::string_view name) {
   if (name.empty()) throw InputError(ExitCode::bad_model, "the name of the model is empty");
-  const fs::path path(name);
+  fs::path path(name);
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
   if (fs::exists(status)) return path;
@@ -73,7 +73,7 @@ fs::path resolve_model(std::string_view name) {
   while (!revision.empty() && (revision.back() == '\n' || revision.back() == '\r')) {
     revision.pop_back();
   }
-  const fs::path snapshot = cached / "snapshots" / revision;
+  fs::path snapshot = cached / "snapshots" / revision;
   if (!is_hub_part(revision) || !fs::is_directory(snapshot, error)) {
     refuse_file(cached, "has no snapshot of the branch \"main\"" + fetch);
   }

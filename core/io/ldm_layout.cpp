@@ -77,7 +77,7 @@ std::string indexed(std::string_view list, int index) {
 
 /// A name below `model.diffusion_model.`; empty if it is none of the UNet's.
 std::string unet_name(Name name) {
-  const std::string end = name.renamed(kUnetEnds);
+  std::string end = name.renamed(kUnetEnds);
   if (end != name.rest()) return end;
   const bool down = name.eat("input_blocks");
   if (!down && name.eat("middle_block")) {

@@ -141,7 +141,7 @@ void check_is_sd1(const SafetensorsFile& file, bool needs_vae) {
   if (!missing.empty()) {
     refuse_file(file.path(), "is no whole checkpoint of Stable Diffusion 1.x; it lacks:" + missing);
   }
-  if (first->shape.size() != 4 || first->shape[1] != 4) {
+  if (first != nullptr && (first->shape.size() != 4 || first->shape[1] != 4)) {
     refuse_file(file.path(),
                 "its UNet does not take 4 channels: models for inpainting and others that take a "
                 "picture are not supported");

@@ -19,6 +19,7 @@ struct ModelOptions {
 };
 
 /// One component's configuration, for a reader of its keys.
+// nlohmann's move asserts, but does not throw. NOLINTNEXTLINE(bugprone-exception-escape)
 struct ModelConfig {
   nlohmann::json json;  ///< always an object
   std::string file;     ///< for messages
