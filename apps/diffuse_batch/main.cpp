@@ -5,11 +5,13 @@
 
 #include "apps/diffuse_batch/options.hpp"
 #include "apps/diffuse_batch/run_batch.hpp"
+#include "apps/diffuse_batch/stop.hpp"
 #include "core/base/mapped_file.hpp"
 #include "core/base/threads.hpp"
 #include "mpi/launcher.hpp"
 
 int main(int argc, char** argv) {
+  diffuse::hold_stop_signals();
   // A reader that went away and a limit on file sizes are errors of a write, not deaths.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);
@@ -22,6 +24,7 @@ int main(int argc, char** argv) {
     }
     diffuse::exit_on_bus_error();
     diffuse::restart_with_threads(parsed.options.threads, argv);
+    diffuse::take_stop_signals();
     return static_cast<int>(diffuse::run(parsed));
   } catch (const diffuse::Error& error) {
     // Ranks that do not know each other have all come here: one message is enough.

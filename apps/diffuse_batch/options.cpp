@@ -56,6 +56,10 @@ void add_model_options(CLI::App& app, Options& o) {
   app.add_option("--vae", o.vae, "Folder of another autoencoder")->group("Model");
   app.add_option("--tokenizer", o.tokenizer, "Tokenizer folder, for single-file checkpoints")
       ->group("Model");
+  app.add_option("--stage-dir", o.stage_dir,
+                 "Folder on each node's own disk: the model is copied there first, by one rank a "
+                 "node, and the copy stays for the next run")
+      ->group("Model");
   app.add_option("--dtype", o.dtype, "Type of activations and weights")
       ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str()
@@ -144,6 +148,20 @@ void add_run_options(CLI::App& app, Options& o) {
   app.add_flag("--apply-padding", o.apply_padding,
                "Give every rank the same number of jobs by rendering copies of the last one")
       ->group(group);
+  app.add_option("--schedule", o.schedule,
+                 "How jobs reach the ranks: equal shares at once (static), or batch by batch to who "
+                 "is done first (dynamic); auto: static if all jobs cost the same")
+      ->check(CLI::IsMember({"auto", "static", "dynamic"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--retries", o.retries, "Times that a failed job is tried again")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--on-error", o.on_error, "After a job that failed: continue, or stop the run")
+      ->check(CLI::IsMember({"continue", "stop"}))
+      ->capture_default_str()
+      ->group(group);
   app.add_flag("--overwrite", o.overwrite, "Allow files in the output folder to be replaced")
       ->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print the plan; load no weights, render nothing")
@@ -196,6 +214,9 @@ std::string check(const Options& o) {
   }
   if (o.input_type == "latent" && o.output_type == "latent") {
     add("--input-type latent decodes: --output-type latent would write what is already there");
+  }
+  if (o.apply_padding && o.schedule == "dynamic") {
+    add("--apply-padding fills equal shares: it needs --schedule static");
   }
   if (!o.scheduler.empty() && !is_scheduler_name(o.scheduler)) {
     add("--scheduler: unknown name '" + printable(o.scheduler, 40) + "' (see --help)");

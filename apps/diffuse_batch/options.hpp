@@ -12,6 +12,7 @@ struct Options {
 
   // Model.
   std::string model, variant, vae, tokenizer;
+  std::string stage_dir;  ///< not empty: folder for a copy of the model on each node's own disk
   std::string dtype = "auto", device = "auto";
 
   // Pictures.
@@ -34,6 +35,9 @@ struct Options {
   int batch_size = 0;  ///< 0: chosen
   int threads = 0;     ///< 0: all cores that this rank owns
   bool apply_padding = false;
+  std::string schedule = "auto";
+  int retries = 0;
+  std::string on_error = "continue";
   bool overwrite = false;
   bool dry_run = false;
   std::string contact_sheet;

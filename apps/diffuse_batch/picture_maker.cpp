@@ -1,12 +1,15 @@
 #include "apps/diffuse_batch/picture_maker.hpp"
 
+#include "apps/diffuse_batch/stoppable_backend.hpp"
+
 namespace diffuse {
 namespace {
 
 class ModelPictureMaker final : public PictureMaker {
  public:
   explicit ModelPictureMaker(const Preparation& prepared)
-      : model_(*prepared.folder, prepared.tracing ? *prepared.tracing : *prepared.backend,
+      : backend_(prepared.tracing ? *prepared.tracing : *prepared.backend),
+        model_(*prepared.folder, backend_,
                {.dtype = prepared.settings.dtype,
                 .noise_source = prepared.settings.options.noise_source == "cuda" ? NoiseSource::cuda
                                                                                  : NoiseSource::cpu,
@@ -29,6 +32,7 @@ class ModelPictureMaker final : public PictureMaker {
   }
 
  private:
+  StoppableBackend backend_;
   StableDiffusion model_;
 };
 

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <new>
 
 #include "apps/diffuse_batch/latent_file.hpp"
+#include "apps/diffuse_batch/stop.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
 #include "mpi/agreement.hpp"
@@ -14,6 +16,7 @@ namespace {
 
 constexpr int kWriterThreads = 1;
 constexpr std::size_t kQueueCapacity = 16;
+constexpr int kHopeless = 3;  // single pictures in a row that do not fit into memory
 
 std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() -
@@ -24,12 +27,16 @@ std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 RankRenderer::RankRenderer(PictureMaker& maker, const RunSettings& settings, int rank,
-                           ResultSink& sink, StepObserver between)
+                           ResultSink& sink, std::function<void(int, int)> at_step)
     : maker_(maker),
       settings_(settings),
       rank_(rank),
       sink_(sink),
-      between_(std::move(between)),
+      between_([tell = std::move(at_step)](int step, int steps) {
+        tell(step, steps);
+        return stop_requested() != Stop::at_once;
+      }),
+      most_at_once_(static_cast<std::size_t>(settings.batch_size)),
       writers_(kWriterThreads, kQueueCapacity, [this](const PngWriterPool::Result& result) {
         const std::lock_guard lock(mutex_);
         written_.push_back(result);
@@ -46,22 +53,39 @@ RenderResult RankRenderer::result_of(const RenderJob& job, std::int64_t millisec
 }
 
 void RankRenderer::report(RenderResult result, const RenderJob& job, ExitCode code) {
-  if (code != ExitCode::ok && code != ExitCode::some_failed) {
-    // The picture is not at fault: it stays open, and the same command renders it.
-    give_up(code, result.error);
+  if (code == ExitCode::some_failed) return fail(std::move(result), job);
+  // The picture is not at fault otherwise: it stays open, and the same command renders it.
+  if (code != ExitCode::ok) return give_up(code, result.error);
+  deliver(result, job);
+}
+
+void RankRenderer::deliver(const RenderResult& result, const RenderJob& job) {
+  try {
+    sink_.finished(result, job);
+  } catch (const Error& error) {
+    give_up(error.code(), error.what());
+  }
+}
+
+void RankRenderer::fail(RenderResult result, const RenderJob& job) {
+  if (job.padding) return;
+  if (attempts_[job.index]++ < settings_.options.retries) {
+    log()->warn("picture {}, tried again: {}", job.index, result.error);
+    again_.push_back(job);
     return;
   }
-  if (code == ExitCode::some_failed) {
-    result.status = RenderStatus::failed;
-    if (code_ == ExitCode::ok) code_ = code;
-  }
-  sink_.finished(result, job);
+  result.status = RenderStatus::failed;
+  if (code_ == ExitCode::ok) code_ = ExitCode::some_failed;
+  deliver(result, job);
+  if (settings_.options.on_error == "stop") request_stop(Stop::failure);
 }
 
 void RankRenderer::give_up(ExitCode code, const std::string& problem) {
   if (mpi::severity_of(code) <= mpi::severity_of(code_)) return;
   code_ = code;
   problem_ = problem;
+  // The ranks share the disk: the others would only find out one by one.
+  if (code == ExitCode::storage) request_stop(Stop::failure);
 }
 
 void RankRenderer::drain() {
@@ -100,18 +124,15 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
                    [](float value) { return std::isfinite(value); })) {
     result.error =
         "the latents are not finite (the weights overflow in this dtype: try --dtype f32)";
-    if (!job.padding) report(std::move(result), job, ExitCode::some_failed);
-    return;
+    return fail(std::move(result), job);
   }
   if (settings_.options.output_type == "latent") {
     if (!job.padding) write_latents(job, latents, std::move(result));
     return;
   }
   Image image = maker_.decode(latents, between_);
-  if (image.width == 0) {
-    stopped_ = true;
-    return;
-  }
+  if (image.width == 0) throw StoppedError();
+  out_of_memory_in_a_row_ = 0;
   if (job.padding) return;
   result.milliseconds += milliseconds_since(start);
   submitted_.push_back({job, result});
@@ -133,44 +154,94 @@ void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) cons
   }
 }
 
-std::vector<Latents> RankRenderer::latents_of(const std::vector<RenderJob>& batch) {
-  if (batch.front().input.empty()) return maker_.denoise(batch, between_);
+std::vector<Latents> RankRenderer::latents_of(std::span<const RenderJob> piece) {
+  const RenderJob& first = piece.front();
+  if (first.input.empty()) {
+    std::vector<Latents> latents = maker_.denoise(piece, between_);
+    if (latents.empty()) throw StoppedError();
+    return latents;
+  }
   std::vector<Latents> latents;
-  for (const RenderJob& job : batch) latents.push_back(read_latent_file(job.input).latents);
+  try {
+    latents.push_back(read_latent_file(first.input).latents);
+  } catch (const InputError& error) {  // a file of latents that is gone by now
+    RenderResult result = result_of(first, 0);
+    result.error = error.what();
+    fail(std::move(result), first);
+  }
   return latents;
 }
 
-void RankRenderer::render_batch(const std::vector<RenderJob>& batch) {
-  warn_of_cut_prompts(batch);
+void RankRenderer::out_of_memory(std::span<const RenderJob> piece, const std::string& what) {
+  if (piece.size() > 1) {
+    most_at_once_ = (piece.size() + 1) / 2;
+    log()->warn("{} pictures at once do not fit ({}); {} from here on", piece.size(), what,
+                most_at_once_);
+    return render_batch(piece);
+  }
+  RenderResult result = result_of(piece.front(), 0);
+  result.error = what;
+  fail(std::move(result), piece.front());
+  if (++out_of_memory_in_a_row_ == kHopeless) give_up(ExitCode::no_device, what);
+}
+
+void RankRenderer::render_piece(std::span<const RenderJob> piece) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<Latents> latents;
-  try {
-    latents = latents_of(batch);
-  } catch (const InputError& error) {  // a file of latents that is gone by now
-    for (const RenderJob& job : batch) {
-      RenderResult result = result_of(job, 0);
-      result.error = error.what();
-      if (!job.padding) report(std::move(result), job, ExitCode::some_failed);
+  const auto guarded = [&](std::span<const RenderJob> jobs, const auto& step) {
+    try {
+      step();
+    } catch (const std::bad_alloc&) {
+      out_of_memory(jobs, "out of memory");
+    } catch (const DeviceError& error) {
+      if (error.code() != ExitCode::no_device) throw;
+      out_of_memory(jobs, error.what());
     }
-    return;
-  }
-  if (latents.empty()) {
-    stopped_ = true;
-    return;
-  }
-  const std::int64_t each = milliseconds_since(start) / static_cast<std::int64_t>(batch.size());
-  for (std::size_t i = 0; i < batch.size() && !stopped_; ++i) {
-    finish_picture(batch[i], latents[i], each);
+  };
+  guarded(piece, [&] { latents = latents_of(piece); });
+  const std::int64_t each = milliseconds_since(start) / static_cast<std::int64_t>(piece.size());
+  for (std::size_t i = 0; i < latents.size(); ++i) {
+    guarded(piece.subspan(i, 1), [&] { finish_picture(piece[i], latents[i], each); });
   }
 }
 
+void RankRenderer::render_batch(std::span<const RenderJob> batch) {
+  while (!batch.empty() && problem_.empty()) {
+    // Decoding alone is done one by one.
+    const std::size_t most = batch.front().input.empty() ? most_at_once_ : 1;
+    const std::size_t count = std::min(most, batch.size());
+    render_piece(batch.first(count));
+    batch = batch.subspan(count);
+  }
+}
+
+void RankRenderer::render_again() {
+  if (stop_requested() != Stop::no) return;
+  std::vector<RenderJob> jobs;
+  jobs.swap(again_);
+  for (const RenderJob& job : jobs) render_batch({&job, 1});
+}
+
 void RankRenderer::render_batches(JobSource& jobs) {
-  while (!stopped_ && problem_.empty()) {
+  while (problem_.empty()) {
     const std::vector<RenderJob> batch = jobs.next();
-    if (batch.empty()) return;
+    if (batch.empty()) break;
+    if (stop_requested() != Stop::no) {
+      jobs_left_ = true;
+      return;
+    }
+    warn_of_cut_prompts(batch);
     render_batch(batch);
     drain();
+    sink_.batch_ended();
+    render_again();
   }
+  do {
+    writers_.flush();
+    drain();
+    render_again();
+  } while ((!submitted_.empty() || !again_.empty()) && problem_.empty() &&
+           stop_requested() == Stop::no);
 }
 
 ExitCode RankRenderer::render(JobSource& jobs) {
@@ -183,7 +254,15 @@ ExitCode RankRenderer::render(JobSource& jobs) {
   }
   writers_.flush();
   drain();
-  if (stopped_) give_up(ExitCode::stopped, "stopped on request; the same command continues");
+  try {
+    sink_.all_ended();
+  } catch (const Error& error) {
+    give_up(error.code(), error.what());
+  }
+  const bool jobs_left = jobs_left_ || !again_.empty();
+  if (jobs_left && stop_requested() >= Stop::after_batch) {
+    give_up(ExitCode::stopped, StoppedError().what());
+  }
   return code_;
 }
 

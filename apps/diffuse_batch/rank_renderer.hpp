@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <mutex>
-#include <optional>
+#include <span>
+#include <string>
 #include <vector>
 
 #include "apps/diffuse_batch/job_source.hpp"
@@ -14,12 +16,13 @@
 namespace diffuse {
 
 /// Renders the jobs of one rank, batch by batch; files are written by threads of their own while
-/// the next batch is computed.
+/// the next batch is computed. A job that fails is tried again (--retries), then reported, and the
+/// others go on. Looks for requests to stop (stop.hpp).
 class RankRenderer {
  public:
-  /// `between` is called between ops: false drops the batch in hand and stops.
+  /// `at_step` is called between ops.
   RankRenderer(PictureMaker& maker, const RunSettings& settings, int rank, ResultSink& sink,
-               StepObserver between);
+               std::function<void(int step, int steps)> at_step);
 
   /// ok, some_failed, stopped, or the code of a failure after which the rest is left undone and
   /// problem() says why. Never throws: what was finished before a failure is reported.
@@ -29,23 +32,30 @@ class RankRenderer {
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:
-  void render_batch(const std::vector<RenderJob>& batch);
-  /// Denoised, or read from the files that the jobs name.
-  std::vector<Latents> latents_of(const std::vector<RenderJob>& batch);
-  void warn_of_cut_prompts(const std::vector<RenderJob>& batch) const;
-  void finish_picture(const RenderJob& job, const Latents& latents, std::int64_t milliseconds);
-  void write_latents(const RenderJob& job, const Latents& latents, RenderResult result);
-  void report(RenderResult result, const RenderJob& job, ExitCode code);
-  void render_batches(JobSource& jobs);
-  void give_up(ExitCode code, const std::string& problem);
-  void drain();
-  [[nodiscard]] RenderResult result_of(const RenderJob& job, std::int64_t milliseconds) const;
-
   /// A picture handed to the writers, not yet reported.
   struct Submitted {
     RenderJob job;
     RenderResult result;
   };
+
+  void render_batches(JobSource& jobs);
+  void render_batch(std::span<const RenderJob> batch);
+  void render_piece(std::span<const RenderJob> piece);
+  /// Denoised, or read from the file that the job names. Empty if that failed.
+  std::vector<Latents> latents_of(std::span<const RenderJob> piece);
+  void warn_of_cut_prompts(const std::vector<RenderJob>& batch) const;
+  void finish_picture(const RenderJob& job, const Latents& latents, std::int64_t milliseconds);
+  void write_latents(const RenderJob& job, const Latents& latents, RenderResult result);
+  void out_of_memory(std::span<const RenderJob> piece, const std::string& what);
+
+  /// A job ended with this code; result.error says why if it is not ok.
+  void report(RenderResult result, const RenderJob& job, ExitCode code);
+  void deliver(const RenderResult& result, const RenderJob& job);
+  void fail(RenderResult result, const RenderJob& job);
+  void give_up(ExitCode code, const std::string& problem);
+  void drain();
+  void render_again();
+  [[nodiscard]] RenderResult result_of(const RenderJob& job, std::int64_t milliseconds) const;
 
   PictureMaker& maker_;
   const RunSettings& settings_;
@@ -54,7 +64,11 @@ class RankRenderer {
   StepObserver between_;
   ExitCode code_ = ExitCode::ok;
   std::string problem_;
-  bool stopped_ = false;
+  bool jobs_left_ = false;
+  std::size_t most_at_once_;  // pictures that fit into memory together, as far as known
+  int out_of_memory_in_a_row_ = 0;
+  std::map<std::int64_t, int> attempts_;  // by index, of jobs that failed before
+  std::vector<RenderJob> again_;
 
   std::mutex mutex_;  // guards written_, filled by the writer threads
   std::vector<PngWriterPool::Result> written_;

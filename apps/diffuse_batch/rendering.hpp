@@ -1,6 +1,6 @@
 #pragma once
 
-#include "apps/diffuse_batch/job_source.hpp"
+#include "apps/diffuse_batch/distribution.hpp"
 #include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/reporter.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
@@ -9,16 +9,10 @@
 
 namespace diffuse {
 
-/// What one rank renders with.
-struct RankWork {
-  PictureMaker* maker = nullptr;  ///< none on a rank without jobs
-  JobSource& jobs;
-  Reporter* reporter = nullptr;  ///< on root
-};
-
-/// Collective: every rank renders its jobs, root reports them as they end, and the ranks agree on
-/// how it went; nothing is missing unless the code says so. Throws AgreedEnd.
+/// Collective: every rank renders its jobs with `maker` (none where a rank has no jobs), root's
+/// `reporter` tells of them as they end, and the ranks agree on how it went; nothing is missing
+/// unless the code says so. Throws AgreedEnd.
 AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& settings,
-                          const RankWork& work);
+                          Distribution& work, PictureMaker* maker, Reporter* reporter);
 
 }  // namespace diffuse

@@ -32,6 +32,8 @@ class Reporter {
 
   [[nodiscard]] std::int64_t done() const { return done_; }
   [[nodiscard]] std::int64_t failed() const { return failed_; }
+  /// Every job of the list has ended.
+  [[nodiscard]] bool complete() const { return printer_.complete(); }
   /// Paths of all whole pictures, in list order.
   [[nodiscard]] std::vector<std::filesystem::path> paths() const;
 

@@ -10,10 +10,9 @@
 #include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/preparation.hpp"
 #include "apps/diffuse_batch/rendering.hpp"
+#include "apps/diffuse_batch/stop.hpp"
 #include "apps/diffuse_batch/terminal.hpp"
 #include "core/base/log.hpp"
-#include "core/pipeline/job_codec.hpp"
-#include "core/pipeline/partition.hpp"
 #include "mpi/session.hpp"
 
 namespace diffuse {
@@ -38,8 +37,9 @@ class Run {
 
  private:
   void plan();
-  void make_jobs();
-  void load_model();
+  void leave_if_stopped();
+  Distribution hand_out_jobs();
+  void load_model(const Distribution& work);
 
   mpi::Communicator comm_;
   Preparation prepared_;
@@ -47,7 +47,6 @@ class Run {
   std::optional<JobList> list_;          // root
   std::unique_ptr<Reporter> reporter_;   // root
   std::unique_ptr<PictureMaker> maker_;  // on ranks with jobs
-  std::vector<RenderJob> mine_;
 };
 
 void Run::plan() {
@@ -59,30 +58,33 @@ void Run::plan() {
   });
 }
 
-void Run::make_jobs() {
-  std::vector<std::string> parts;
+void Run::leave_if_stopped() {
+  together(comm_, [] {
+    if (stop_requested() != Stop::no) throw StoppedError();
+  });
+}
+
+Distribution Run::hand_out_jobs() {
+  std::vector<RenderJob> open;
   together(comm_, [&] {
     if (!comm_.is_root()) return;
-    const std::vector<RenderJob> open = list_->open_jobs();
+    open = list_->open_jobs();
     const std::vector<RenderResult> kept = list_->kept(settings_);
     if (!kept.empty()) log()->info("{} pictures are already there and kept", kept.size());
     reporter_ = std::make_unique<Reporter>(
         Reporter::Setup{.jobs = static_cast<std::int64_t>(list_->jobs().size()),
                         .kept = kept,
                         .progress = progress_mode(settings_.options)});
-    for (int rank = 0; rank < comm_.size(); ++rank) {
-      parts.push_back(pack_jobs(jobs_of_part(open, comm_.size(), rank,
-                                             settings_.options.apply_padding && !open.empty())));
-    }
   });
-  mine_ = unpack_jobs(comm_.scatter_bytes(0, parts));
+  return distribute(comm_, settings_, std::move(open));
 }
 
-void Run::load_model() {
+void Run::load_model(const Distribution& work) {
   // Ranks without jobs load no model.
   together(comm_, [&] {
-    if (!mine_.empty()) maker_ = make_picture_maker(prepared_);
+    if (work.any) maker_ = make_picture_maker(prepared_);
   });
+  leave_if_stopped();
   together(comm_, [&] {
     if (comm_.is_root()) list_->write_record(settings_);
   });
@@ -103,12 +105,12 @@ AgreedEnd Run::perform(const std::string& usage_error) {
     plan();
     return {};
   }
+  stop_in_order();
   open_output(comm_, prepared_, list_);
-  make_jobs();
-  load_model();
-  FixedJobs jobs(std::move(mine_), settings_.batch_size);
-  const AgreedEnd end = render_together(
-      comm_, settings_, {.maker = maker_.get(), .jobs = jobs, .reporter = reporter_.get()});
+  leave_if_stopped();
+  Distribution work = hand_out_jobs();
+  load_model(work);
+  const AgreedEnd end = render_together(comm_, settings_, work, maker_.get(), reporter_.get());
   return finish_run(comm_, prepared_, list_, reporter_.get(), end);
 }
 
