@@ -2,6 +2,7 @@
 
 #include "apps/diffuse_batch/find_model.hpp"
 #include "apps/diffuse_batch/settle.hpp"
+#include "apps/diffuse_batch/stage_model.hpp"
 #include "apps/diffuse_batch/together.hpp"
 #include "apps/version.hpp"
 #include "core/base/log.hpp"
@@ -14,12 +15,11 @@
 namespace diffuse {
 namespace {
 
-void read_model(const mpi::Communicator& comm, Preparation& prepared) {
+void read_model(const mpi::Communicator& comm, const ModelPlace& place, Preparation& prepared) {
   RunSettings& settings = prepared.settings;
   const Options& o = settings.options;
-  settings.model = find_model(o.model, mpi::process_environment);
   const ModelFolder& folder =
-      prepared.folder.emplace(ModelFolder::open(settings.model, {o.variant, o.vae, o.tokenizer}));
+      prepared.folder.emplace(ModelFolder::open(place.model, place.options));
   const ClipTokenizer tokenizer = ClipTokenizer::load(folder.tokenizer_folder());
   const StableDiffusionConfigs& configs = prepared.configs.emplace(read_configs(folder, tokenizer));
   settings.fingerprint = model_fingerprint(folder);
@@ -54,8 +54,12 @@ void agree_on_options(const mpi::Communicator& comm, const Options& options,
 }
 
 void open_model(const mpi::Communicator& comm, Preparation& prepared) {
-  together(comm, [&] { read_model(comm, prepared); });
-  const RunSettings& settings = prepared.settings;
+  RunSettings& settings = prepared.settings;
+  const Options& o = settings.options;
+  together(comm, [&] { settings.model = find_model(o.model, mpi::process_environment); });
+  ModelPlace place{settings.model, {o.variant, o.vae, o.tokenizer}};
+  if (!o.stage_dir.empty() && !o.dry_run) place = stage_model(comm, place, o.stage_dir);
+  together(comm, [&] { read_model(comm, place, prepared); });
   const std::string roots = comm.broadcast_bytes(0, settings.fingerprint);
   together(comm, [&] {
     if (settings.fingerprint != roots) {

@@ -15,6 +15,7 @@ std::string settings_text(const Options& o) {
                            o.variant,
                            o.vae,
                            o.tokenizer,
+                           o.stage_dir,
                            o.dtype,
                            o.device,
                            o.num_inference_steps,
