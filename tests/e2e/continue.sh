@@ -104,5 +104,8 @@ done
 : >"$folder/.diffuse-batch.000005.png.1.1.part"
 ends 0 "$mpirun" -np 3 "$program" "${slow[@]}" --output-dir "$folder" "$work/eight" </dev/null
 is "$(sums "$folder")" "$(sums "$work/reference")" "pictures after a kill"
-is "$(ls -A "$folder" | grep -v '\.png$' | tr '\n' ' ')" "run.json " "other files in the folder"
+is "$(ls -A "$folder" | grep -v '\.png$' | tr '\n' ' ')" "manifest.jsonl run.json " \
+  "other files in the folder"
+is "$(sed -n 's/^{"index":\([0-9]*\),.*"status":"ok".*}$/\1/p' "$folder/manifest.jsonl" | tr '\n' ' ')" \
+  "0 1 2 3 4 5 6 7 " "indices of the manifest"
 finish
