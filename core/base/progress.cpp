@@ -55,19 +55,25 @@ std::string progress_line(const ProgressState& state, std::size_t columns) {
     if (line.size() + with.size() <= columns) line += with;
   };
   const std::int64_t there = state.kept + state.done;
-  add(std::to_string(there) + "/" + std::to_string(state.total) + " pictures");
+  add(std::to_string(there) + (state.total < 0 ? "" : "/" + std::to_string(state.total)) +
+      " pictures");
   if (state.failed > 0) add(std::to_string(state.failed) + " failed");
   const double rate = state.seconds > 0 ? static_cast<double>(state.done) / state.seconds : 0;
   if (rate > 0) {
     add(rate_text(rate));
     if (there < state.total) {
       add(duration_text(static_cast<double>(state.total - there) / rate) + " left");
-    } else {
+    } else if (state.total >= 0) {
       add("in " + duration_text(state.seconds));
     }
   }
   if (state.steps > 0 && rate < 1) {
     add("step " + std::to_string(state.step) + "/" + std::to_string(state.steps));
+  }
+  if (!state.ranks.empty()) {
+    std::string counts = "ranks";
+    for (const std::int64_t count : state.ranks) counts += " " + std::to_string(count);
+    add(counts);
   }
   return line;
 }
@@ -92,6 +98,7 @@ Progress::Progress(const Settings& settings, Clock clock, Sink sink)
   }
   state_.total = settings_.total;
   state_.kept = settings_.kept;
+  state_.ranks.resize(settings_.ranks);
   began_ = clock_();
   told_ = began_;
   const std::lock_guard lock(mutex_);
@@ -104,6 +111,12 @@ void Progress::pictures(std::int64_t done, std::int64_t failed) {
   state_.done = done;
   state_.failed = failed;
   tell(!any_told_ && done > 0);
+}
+
+void Progress::finished_by(int rank) {
+  const std::lock_guard lock(mutex_);
+  const auto at = static_cast<std::size_t>(rank);
+  if (at < state_.ranks.size()) ++state_.ranks[at];
 }
 
 void Progress::step(int step, int steps) {
@@ -123,7 +136,9 @@ void Progress::finish() {
   const std::lock_guard lock(mutex_);
   if (finished_) return;
   state_.steps = 0;
-  tell(true);
+  // A log that has just been told of the last picture is not told again.
+  const bool told = any_told_ && done_told_ == state_.done;
+  if (settings_.mode == ProgressMode::bar || !told) tell(true);
   if (settings_.mode == ProgressMode::bar) sink_("\n");
   finished_ = true;
 }
@@ -134,6 +149,7 @@ void Progress::tell(bool at_once) {
   if (!at_once && now - told_ < settings_.interval) return;
   told_ = now;
   any_told_ = true;
+  done_told_ = state_.done;
   state_.seconds = now - began_;
   if (settings_.mode == ProgressMode::lines) {
     sink_(progress_line(state_, settings_.columns) + "\n");

@@ -97,6 +97,39 @@ TEST_CASE("lines come with the first picture, then in their interval, then at th
   CHECK(told.texts[2] == "3/3 pictures, 1 failed, 0.0882/s, in 0:34\n");
 }
 
+TEST_CASE("the last line of a log is not told twice") {
+  Told told;
+  Progress one({.mode = ProgressMode::lines, .total = 1}, told.clock(), told.sink());
+  told.now += 2;
+  one.pictures(1, 0);
+  one.finish();
+  REQUIRE(told.texts.size() == 1);
+  CHECK(told.texts[0] == "1/1 pictures, 0.50/s, in 0:02\n");
+  Progress none({.mode = ProgressMode::lines, .total = 5, .kept = 5}, told.clock(), told.sink());
+  none.finish();
+  REQUIRE(told.texts.size() == 2);
+  CHECK(told.texts[1] == "5/5 pictures\n");
+}
+
+TEST_CASE("an interval of one's own, counts of the ranks, and a list without an end") {
+  Told told;
+  Progress progress({.mode = ProgressMode::lines, .total = -1, .interval = 2, .ranks = 3},
+                    told.clock(), told.sink());
+  told.now += 1;
+  progress.finished_by(2);
+  progress.pictures(1, 0);
+  REQUIRE(told.texts.size() == 1);
+  CHECK(told.texts[0] == "1 pictures, 1.00/s, ranks 0 0 1\n");
+  progress.finished_by(0);
+  told.now += 1.5;
+  progress.pictures(2, 0);
+  CHECK(told.texts.size() == 1);
+  told.now += 0.5;
+  progress.step(0, 0);
+  REQUIRE(told.texts.size() == 2);
+  CHECK(told.texts[1] == "2 pictures, 0.67/s, ranks 1 0 1\n");
+}
+
 TEST_CASE("a bar is written over itself, and wiped") {
   Told told;
   Progress progress({.mode = ProgressMode::bar, .total = 2, .columns = 30}, told.clock(),
