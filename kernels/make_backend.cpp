@@ -71,7 +71,8 @@ bool cuda_available(std::string* why) {
 }
 
 std::unique_ptr<Backend> make_backend(std::string_view device, const BackendOptions& options) {
-  if (device == "cpu") return std::make_unique<cpu::CpuBackend>(options.threads, options.force_isa);
+  if (device == "cpu")
+    return std::make_unique<cpu::CpuBackend>(options.threads, options.force_isa, options.lean);
   if (device != "cuda") {
     throw ConfigError("unknown device \"" + printable(device) + "\": use cpu or cuda");
   }

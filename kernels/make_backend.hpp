@@ -12,6 +12,7 @@ struct BackendOptions {
   int threads = 0;        ///< CPU: threads of one backend; 0 = OpenMP's own choice
   std::string force_isa;  ///< CPU: "sse", "avx2", "avx512", "avx512_bf16"; empty = the best, or the
                           ///< environment's DIFFUSE_BATCH_ISA
+  bool lean = false;      ///< CPU: less memory rather than speed; changes rounding
   int device_index = 0;   ///< CUDA: which GPU of this node
 };
 

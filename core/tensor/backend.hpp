@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/tensor/op.hpp"
+#include "core/tensor/weight_memory.hpp"
 
 namespace diffuse {
 
@@ -39,6 +40,10 @@ class Backend {
   /// Throws InputError(bad_model) for NaN or infinity in the values.
   [[nodiscard]] virtual Weight prepare(std::span<const StoredWeight> parts,
                                        const WeightUse& use) = 0;
+
+  /// From now on, `prepare` puts weights there; null: into memory of its own. Backends whose
+  /// weights lie on a device ignore it.
+  virtual void place_weights(std::shared_ptr<WeightMemory>) {}
 
   /// Performs one op. Every op of the variant is implemented by every backend.
   virtual void execute(const Op& op) = 0;

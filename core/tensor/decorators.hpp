@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 
 #include "core/tensor/backend.hpp"
 
@@ -21,6 +22,9 @@ class ForwardingBackend : public Backend {
   void read(const Tensor& from, std::span<std::byte> host) override { inner_.read(from, host); }
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override {
     return inner_.prepare(parts, use);
+  }
+  void place_weights(std::shared_ptr<WeightMemory> memory) override {
+    inner_.place_weights(std::move(memory));
   }
   void execute(const Op& op) override { inner_.execute(op); }
   [[nodiscard]] std::string method_of(const Op& op) const override { return inner_.method_of(op); }

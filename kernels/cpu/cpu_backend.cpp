@@ -16,14 +16,15 @@ bool is_forced(std::string_view isa) {
 
 }  // namespace
 
-CpuBackend::CpuBackend(int threads, std::string_view isa)
+CpuBackend::CpuBackend(int threads, std::string_view isa, bool lean)
     : threads_(threads),
+      lean_(lean),
       isa_(choose_isa(isa)),
       table_(kernels_of(isa_)),
       onednn_(isa_, is_forced(isa)) {}
 
 std::string CpuBackend::numerics() const {
-  return "cpu " + std::string(name_of(isa_)) + " " + OneDnn::version();
+  return "cpu " + std::string(name_of(isa_)) + " " + OneDnn::version() + (lean_ ? " lean" : "");
 }
 
 std::string CpuBackend::refuses(DType dtype) const {

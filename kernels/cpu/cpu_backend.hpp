@@ -16,17 +16,19 @@ namespace diffuse::cpu {
 /// other picture, nor on the number of threads.
 class CpuBackend final : public Backend {
  public:
-  /// `threads`: 0 leaves OpenMP's own choice. `isa`: see `choose_isa`. Throws ConfigError.
-  CpuBackend(int threads, std::string_view isa);
+  /// `threads`: 0 leaves OpenMP's own choice. `isa`: see `choose_isa`. `lean`: weights take no more
+  /// memory than they must, so no Winograd. Throws ConfigError.
+  CpuBackend(int threads, std::string_view isa, bool lean = false);
 
   [[nodiscard]] std::string name() const override { return "cpu"; }
-  /// "cpu avx512_bf16 onednn 2.6.3 avx512_core_bf16".
+  /// "cpu avx512_bf16 onednn 2.6.3 avx512_core_bf16", and " lean" where it is.
   [[nodiscard]] std::string numerics() const override;
   [[nodiscard]] std::string refuses(DType dtype) const override;
   [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes) override;
   void write(std::span<const std::byte> host, const Tensor& to) override;
   void read(const Tensor& from, std::span<std::byte> host) override;
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
+  void place_weights(std::shared_ptr<WeightMemory> memory) override;
   void execute(const Op& op) override;
   /// Convolutions: "winograd" or "direct".
   [[nodiscard]] std::string method_of(const Op& op) const override;
@@ -54,6 +56,8 @@ class CpuBackend final : public Backend {
   [[nodiscard]] const TypedKernels& kernels(DType dtype) const;
 
   int threads_;
+  bool lean_;
+  std::shared_ptr<WeightMemory> weight_memory_;
   Isa isa_;
   const KernelTable& table_;
   OneDnn onednn_;

@@ -35,6 +35,10 @@ struct Primitive {
   int layout = 0;  // of the weights that it takes
 };
 
+memory::dims dims_of(const Convolution& c) {
+  return {c.out_channels, c.channels, c.kernel_height, c.kernel_width};
+}
+
 // Calls `body`; an error of oneDNN becomes one of ours.
 template <class Body>
 auto translate_errors(const Body& body) {
@@ -112,8 +116,8 @@ struct OneDnn::State {
   // `weights`: a fixed layout, or any.
   convolution_forward::primitive_desc describe(const Convolution& c, const memory::desc& weights);
   const Primitive& primitive_for(const Convolution& c, int layout);
-  std::shared_ptr<void> reorder(const memory::desc& from_layout, const void* from,
-                                const memory::desc& to_layout);
+  void reorder(const memory::desc& from_layout, const void* from, const memory::desc& to_layout,
+               void* to);
   std::shared_ptr<void> weights_for(ConvolutionWeight::Part& part, int layout);
   std::vector<Tile> tiles_of(const Convolution& c, const ConvolutionWeight& weight);
   void run_tile(const Tile& tile, const void* x, const float* bias, void* y, std::byte* scratchpad,
@@ -195,14 +199,12 @@ const Primitive& OneDnn::State::primitive_for(const Convolution& c, int layout) 
   return primitives.emplace(key, std::move(made)).first->second;
 }
 
-std::shared_ptr<void> OneDnn::State::reorder(const memory::desc& from_layout, const void* from,
-                                             const memory::desc& to_layout) {
-  std::shared_ptr<void> to = allocate_aligned(to_layout.get_size());
+void OneDnn::State::reorder(const memory::desc& from_layout, const void* from,
+                            const memory::desc& to_layout, void* to) {
   memory source(from_layout, engine, const_cast<void*>(from));
-  memory target(to_layout, engine, to.get());
+  memory target(to_layout, engine, to);
   dnnl::reorder(source, target).execute(streams[0], source, target);
   streams[0].wait();
-  return to;
 }
 
 OneDnn::OneDnn(Isa isa, bool forced) {
@@ -213,7 +215,7 @@ OneDnn::OneDnn(Isa isa, bool forced) {
 
 OneDnn::~OneDnn() = default;
 
-std::shared_ptr<const PreparedWeight> OneDnn::prepare(const float* values,
+std::shared_ptr<const PreparedWeight> OneDnn::prepare(const WeightInput& input,
                                                       const Convolution& usual) {
   const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
   const std::vector<ChannelRange> ranges = channel_ranges(usual.out_channels, depth);
@@ -221,21 +223,31 @@ std::shared_ptr<const PreparedWeight> OneDnn::prepare(const float* values,
   Convolution shape = strips[strips.size() / 2].shape;
   shape.out_dtype = ranges.size() > 1 ? DType::f32 : shape.dtype;
   return translate_errors([&] {
-    auto weight = std::make_shared<ConvolutionWeight>();
+    // The layout of each range, and all of them one after another in one block.
+    std::vector<memory::desc> layouts;
+    std::size_t bytes = 0;
     for (const ChannelRange& channels : ranges) {
       shape.out_channels = channels.size;
-      const memory::dims dims{channels.size, shape.channels, shape.kernel_height,
-                              shape.kernel_width};
-      const memory::desc any(dims, data_type(shape.dtype), memory::format_tag::any);
-      const memory::desc plain(dims, memory::data_type::f32, memory::format_tag::oihw);
-      const memory::desc wanted = [&] {
-        const SingleThreaded guard;
-        return state_->describe(shape, any).weights_desc();
-      }();
-      weight->parts.push_back(
-          {channels,
-           {{state_->layout_of(wanted),
-             state_->reorder(plain, values + channels.begin * depth, wanted)}}});
+      const memory::desc any(dims_of(shape), data_type(shape.dtype), memory::format_tag::any);
+      const SingleThreaded guard;
+      layouts.push_back(state_->describe(shape, any).weights_desc());
+      bytes += weight_block_bytes(layouts.back().get_size());
+    }
+    const WeightMemory::Block block = input.allocate(bytes);
+    const float* values = block.fill ? input.values() : nullptr;
+
+    auto weight = std::make_shared<ConvolutionWeight>();
+    std::size_t offset = 0;
+    for (std::size_t i = 0; i < ranges.size(); ++i) {
+      shape.out_channels = ranges[i].size;
+      const std::shared_ptr<void> data(block.data,
+                                       static_cast<std::byte*>(block.data.get()) + offset);
+      offset += weight_block_bytes(layouts[i].get_size());
+      if (block.fill) {
+        const memory::desc plain(dims_of(shape), memory::data_type::f32, memory::format_tag::oihw);
+        state_->reorder(plain, values + ranges[i].begin * depth, layouts[i], data.get());
+      }
+      weight->parts.push_back({ranges[i], {{state_->layout_of(layouts[i]), data}}});
     }
     return weight;
   });
@@ -254,8 +266,9 @@ std::shared_ptr<void> OneDnn::State::weights_for(ConvolutionWeight::Part& part, 
     if (copy.layout == layout) return copy.data;
   }
   const auto& first = part.copies[0];
-  std::shared_ptr<void> data = reorder(layouts[static_cast<std::size_t>(first.layout)],
-                                       first.data.get(), layouts[static_cast<std::size_t>(layout)]);
+  const memory::desc& wanted = layouts[static_cast<std::size_t>(layout)];
+  std::shared_ptr<void> data = allocate_aligned(wanted.get_size());
+  reorder(layouts[static_cast<std::size_t>(first.layout)], first.data.get(), wanted, data.get());
   // The first other layout takes the place of the one that was guessed before any shape was known:
   // most weights meet one shape only, and are held once.
   if (!part.guess_replaced) part.copies.clear();

@@ -10,6 +10,7 @@
 #include "kernels/cpu/convolution.hpp"
 #include "kernels/cpu/isa.hpp"
 #include "kernels/cpu/memory.hpp"
+#include "kernels/cpu/weights.hpp"
 
 namespace diffuse::cpu {
 
@@ -45,8 +46,8 @@ class OneDnn {
   /// "onednn 2.6.3 avx512_core_bf16".
   [[nodiscard]] static std::string version();
 
-  /// Lays `values`, [O, C, kh, kw] in f32, out for `usual`, whose out_dtype is ignored.
-  [[nodiscard]] std::shared_ptr<const PreparedWeight> prepare(const float* values,
+  /// Lays values [O, C, kh, kw] out for `usual`, whose out_dtype is ignored.
+  [[nodiscard]] std::shared_ptr<const PreparedWeight> prepare(const WeightInput& input,
                                                               const Convolution& usual);
 
   /// y = activation(x * W + bias), or y + activation(x * W + bias), for every picture of the batch.

@@ -79,10 +79,14 @@ void widen_all(const StoredWeight& part, float* to) {
   }
 }
 
-std::shared_ptr<const PreparedWeight> prepare_embedding(const float* values, std::int64_t count,
-                                                        DType dtype) {
+std::shared_ptr<const PreparedWeight> prepare_embedding(const WeightInput& input,
+                                                        std::int64_t count, DType dtype) {
   auto weight = std::make_shared<PlainWeight>();
-  weight->data = allocate_aligned(static_cast<std::size_t>(count) * size_of(dtype));
+  const WeightMemory::Block block =
+      input.allocate(static_cast<std::size_t>(count) * size_of(dtype));
+  weight->data = block.data;
+  if (!block.fill) return weight;
+  const float* values = input.values();
   if (dtype == DType::f32) {
     std::memcpy(weight->data.get(), values, static_cast<std::size_t>(count) * sizeof(float));
   } else {
@@ -125,23 +129,33 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
     if (shape[i] == 0) throw ShapeError("prepare: the weight " + shape.str() + " is empty");
   }
 
-  // One tensor's temporary, gone when the prepared copy is made.
-  const std::shared_ptr<void> wide =
-      allocate_aligned(static_cast<std::size_t>(shape.elements()) * sizeof(float));
-  float* values = static_cast<float*>(wide.get());
-  float* to = values;
-  for (const StoredWeight& part : parts) {
-    widen_all(part, to);
-    to += part.shape.elements();
-  }
+  std::shared_ptr<void> wide;  // one tensor's temporary, gone when the prepared copy is made
+  const WeightInput input{
+      [this](std::size_t bytes) {
+        if (weight_memory_ != nullptr) return weight_memory_->next(bytes);
+        return WeightMemory::Block{allocate_aligned(bytes), true};
+      },
+      [&] {
+        wide = allocate_aligned(static_cast<std::size_t>(shape.elements()) * sizeof(float));
+        auto* to = static_cast<float*>(wide.get());
+        for (const StoredWeight& part : parts) {
+          widen_all(part, to);
+          to += part.shape.elements();
+        }
+        return static_cast<const float*>(wide.get());
+      }};
   if (use.role == WeightRole::embedding) {
-    return {shape, use, prepare_embedding(values, shape.elements(), use.dtype)};
+    return {shape, use, prepare_embedding(input, shape.elements(), use.dtype)};
   }
   const Convolution usual = usual_convolution(shape, use);
-  if (use.height > 0 && use.width > 0 && prefers_winograd(usual)) {
-    return {shape, use, prepare_winograd(values, usual, kernels(use.dtype).winograd)};
+  if (!lean_ && use.height > 0 && use.width > 0 && prefers_winograd(usual)) {
+    return {shape, use, prepare_winograd(input, usual, kernels(use.dtype).winograd)};
   }
-  return {shape, use, onednn_.prepare(values, usual)};
+  return {shape, use, onednn_.prepare(input, usual)};
+}
+
+void CpuBackend::place_weights(std::shared_ptr<WeightMemory> memory) {
+  weight_memory_ = std::move(memory);
 }
 
 }  // namespace diffuse::cpu

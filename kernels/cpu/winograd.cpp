@@ -68,7 +68,7 @@ bool prefers_winograd(const Convolution& usual) {
   return blocks_of(usual.out_height(), 4) * blocks_of(usual.out_width(), 4) >= kMinTiles;
 }
 
-std::shared_ptr<const PreparedWeight> prepare_winograd(const float* values,
+std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
                                                        const Convolution& usual,
                                                        const WinogradKernels& kernels) {
   const std::int64_t channels = usual.channels;
@@ -76,7 +76,11 @@ std::shared_ptr<const PreparedWeight> prepare_winograd(const float* values,
   const std::int64_t panels = blocks_of(usual.out_channels, kWinogradPanel);
   const std::int64_t panel_floats = 36 * kWinogradPanel * channels;
   auto weight = std::make_shared<WinogradWeight>();
-  weight->data = allocate_aligned(static_cast<std::size_t>(panels * panel_floats) * sizeof(float));
+  const WeightMemory::Block block =
+      input.allocate(static_cast<std::size_t>(panels * panel_floats) * sizeof(float));
+  weight->data = block.data;
+  if (!block.fill) return weight;
+  const float* values = input.values();
   auto* data = static_cast<float*>(weight->data.get());
   constexpr std::int64_t kChannelsAPiece = 16;
   const std::int64_t pieces = blocks_of(channels, kChannelsAPiece);

@@ -6,6 +6,7 @@
 #include "kernels/cpu/convolution.hpp"
 #include "kernels/cpu/kernels.hpp"
 #include "kernels/cpu/memory.hpp"
+#include "kernels/cpu/weights.hpp"
 
 namespace diffuse::cpu {
 
@@ -18,8 +19,8 @@ struct WinogradWeight final : PreparedWeight {
 /// alone.
 bool prefers_winograd(const Convolution& usual);
 
-/// `values`: [O, C, 3, 3] in f32.
-std::shared_ptr<const PreparedWeight> prepare_winograd(const float* values,
+/// `input`: values [O, C, 3, 3].
+std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
                                                        const Convolution& usual,
                                                        const WinogradKernels& kernels);
 
