@@ -87,6 +87,7 @@ class Communicator {
   void set_piece_bytes(std::size_t bytes);
 
  private:
+  friend class SharedMemory;
   std::shared_ptr<State> state_;
 };
 
