@@ -1,25 +1,13 @@
 #include "apps/diffuse_batch/ending.hpp"
 
-#include <algorithm>
-#include <filesystem>
-#include <vector>
-
+#include "apps/diffuse_batch/overviews.hpp"
 #include "apps/diffuse_batch/profile.hpp"
 #include "core/base/log.hpp"
-#include "core/io/contact_sheet.hpp"
 
 namespace diffuse {
 namespace {
 
 constexpr std::size_t kProfileRows = 40;
-constexpr int kSheetEdge = 256;
-
-void write_contact_sheet_of(const std::vector<std::filesystem::path>& paths, const Options& o) {
-  if (o.contact_sheet.empty() || paths.empty()) return;
-  write_contact_sheet(paths, o.contact_sheet,
-                      {.edge = std::min(kSheetEdge, std::max(*o.width, *o.height)), .columns = 0});
-  log()->info("contact sheet: {}", o.contact_sheet);
-}
 
 }  // namespace
 
@@ -33,7 +21,7 @@ AgreedEnd finish_run(const mpi::Communicator& comm, const Preparation& prepared,
       if (prepared.tracing) {
         log()->info("profile of rank 0:\n{}", profile_table(*prepared.tracing, kProfileRows));
       }
-      write_contact_sheet_of(reporter->paths(), prepared.settings.options);
+      write_overviews(reporter->paths(), prepared.settings.options);
     });
   } catch (const AgreedEnd& late) {
     // A full disk is told once, by the picture that met it first.

@@ -6,6 +6,7 @@
 #include <system_error>
 
 #include "apps/diffuse_batch/latent_file.hpp"
+#include "apps/diffuse_batch/overviews.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
@@ -61,21 +62,6 @@ std::uint64_t seed_recorded(const std::string& text) {
                      "run.json names the base seed '" + printable(text, 40) + "', which is none");
   }
   return seed;
-}
-
-// Found out before the first picture, not after the last.
-void check_contact_sheet(const std::filesystem::path& sheet) {
-  if (sheet.empty()) return;
-  std::error_code ignored;
-  const std::filesystem::path folder = sheet.has_parent_path() ? sheet.parent_path() : ".";
-  if (!std::filesystem::is_directory(folder, ignored)) {
-    throw InputError(ExitCode::bad_output, "contact sheet '" + printable(sheet.string()) +
-                                               "': the folder above it is missing");
-  }
-  if (std::filesystem::is_directory(sheet, ignored)) {
-    throw InputError(ExitCode::bad_output,
-                     "contact sheet '" + printable(sheet.string()) + "' is a folder; name a file");
-  }
 }
 
 DType dtype_named(const std::string& name) {
@@ -142,7 +128,7 @@ void JobList::match_record(RunSettings& settings) {
 void JobList::open_output(RunSettings& settings) {
   const std::filesystem::path folder = settings.options.output_dir;
   prepare_output_folder(folder);
-  check_contact_sheet(settings.options.contact_sheet);
+  check_overviews(settings.options);
   lock_ = std::make_unique<OutputFolderLock>(folder);
   if (lock_->taken_over()) log()->info("the lock of a run that died was taken over");
   sweep_temporaries(folder);

@@ -169,6 +169,14 @@ void add_run_options(CLI::App& app, Options& o) {
   app.add_option("--contact-sheet", o.contact_sheet,
                  "Also write a grid of all pictures to this PNG")
       ->group(group);
+  app.add_option("--contact-sheet-labels", o.contact_sheet_labels,
+                 "What stands under each picture of the contact sheet")
+      ->check(CLI::IsMember({"prompt", "none"}))
+      ->capture_default_str()
+      ->group(group);
+  app.add_flag("--gallery", o.gallery,
+               "Also write index.html, a page of all jobs, into the output folder")
+      ->group(group);
 }
 
 void add_report_options(CLI::App& app, Options& o) {
@@ -181,7 +189,10 @@ void add_report_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember({"auto", "bar", "lines", "none"}))
       ->capture_default_str()
       ->group(group);
-  app.add_option("--log-file", o.log_file, "Also log to FILE.<rank>")->group(group);
+  app.add_option("--log-file", o.log_file,
+                 "Also log to this file, each rank to its own: {rank} in the name stands for the "
+                 "rank; without it, ranks above 0 add .<rank>")
+      ->group(group);
   app.add_flag("--quiet", o.quiet, "Errors only on standard error")->group(group);
   app.add_flag("--profile", o.profile, "Print the time of every op and shape at the end")
       ->group(group);

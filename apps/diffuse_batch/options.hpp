@@ -40,7 +40,8 @@ struct Options {
   std::string on_error = "continue";
   bool overwrite = false;
   bool dry_run = false;
-  std::string contact_sheet;
+  std::string contact_sheet, contact_sheet_labels = "prompt";
+  bool gallery = false;
 
   // Reporting.
   std::string log_level = "info", progress = "auto", log_file;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <utility>
 
 #include "core/base/error.hpp"
@@ -30,6 +31,18 @@ spdlog::level::level_enum level_named(const std::string& name) {
                     "info, warn, error or off");
 }
 
+/// The file of one rank.
+std::string log_file_name(std::string pattern, int rank) {
+  constexpr std::string_view kRank = "{rank}";
+  std::size_t at = pattern.find(kRank);
+  if (at == std::string::npos && rank > 0) return pattern + '.' + std::to_string(rank);
+  const std::string digits = std::to_string(rank);
+  for (; at != std::string::npos; at = pattern.find(kRank, at + digits.size())) {
+    pattern.replace(at, kRank.size(), digits);
+  }
+  return pattern;
+}
+
 }  // namespace
 
 void set_up_log(const std::string& level, bool quiet, int rank, int size, const std::string& file) {
@@ -40,7 +53,7 @@ void set_up_log(const std::string& level, bool quiet, int rank, int size, const 
 
   std::vector<spdlog::sink_ptr> sinks = {to_stderr};
   if (!file.empty()) {
-    const std::string name = rank == 0 ? file : file + '.' + std::to_string(rank);
+    const std::string name = log_file_name(file, rank);
     try {
       sinks.push_back(std::make_shared<spdlog::sinks::basic_file_sink_mt>(name));
     } catch (const spdlog::spdlog_ex& error) {

@@ -11,8 +11,9 @@ namespace diffuse {
 /// stays free for paths. Rank 0 says what `level` asks for (trace, debug, info, warn, error, off),
 /// the other ranks only warnings and errors, unless debug or trace is asked for; `quiet` leaves
 /// warnings and errors on all. `file`, if not empty, gets everything of `level` without that
-/// thinning; rank r > 0 writes to `file`.r. Throws ConfigError for an unknown level or a file that
-/// cannot be written.
+/// thinning, each rank to its own: "{rank}" in it stands for the rank; without it, rank r > 0
+/// writes to `file`.r. An existing file is continued. Throws ConfigError for an unknown level or a
+/// file that cannot be written.
 void set_up_log(const std::string& level, bool quiet, int rank, int size, const std::string& file);
 
 /// The logger of this process; before set_up_log() one to standard error at info.

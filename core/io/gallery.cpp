@@ -119,22 +119,6 @@ std::string row(const ManifestRecord& record, SharedValues& hosts, SharedValues&
   return out;
 }
 
-/// Refuses to replace a file of somebody else's.
-void check_place(const fs::path& page) {
-  std::error_code ignored;
-  if (!fs::exists(fs::symlink_status(page, ignored))) return;
-  std::string start(kBegin.size(), '\0');
-  std::ifstream file(page, std::ios::binary);
-  file.read(start.data(), static_cast<std::streamsize>(start.size()));
-  if (!fs::is_regular_file(fs::symlink_status(page, ignored)) || start != kBegin) {
-    throw InputError(
-        ExitCode::bad_output,
-        "'" + printable(page.string()) +
-            "' is no gallery of this program, so --gallery leaves it as it is; move it "
-            "away and start again");
-  }
-}
-
 }  // namespace
 
 std::string script_json(std::string_view text) {
@@ -155,13 +139,28 @@ std::string script_json(std::string_view text) {
   return out;
 }
 
+void check_gallery(const fs::path& output_folder) {
+  const fs::path page = output_folder / kGalleryName;
+  std::error_code ignored;
+  if (!fs::exists(fs::symlink_status(page, ignored))) return;
+  std::string start(kBegin.size(), '\0');
+  std::ifstream file(page, std::ios::binary);
+  file.read(start.data(), static_cast<std::streamsize>(start.size()));
+  if (!fs::is_regular_file(fs::symlink_status(page, ignored)) || start != kBegin) {
+    throw InputError(
+        ExitCode::bad_output,
+        "'" + printable(page.string()) +
+            "' is no gallery of this program, so --gallery leaves it as it is; move it "
+            "away and start again");
+  }
+}
+
 GalleryReport write_gallery(const fs::path& output_folder) {
-  const fs::path path = output_folder / kGalleryName;
-  check_place(path);
+  check_gallery(output_folder);
   GalleryReport report;
   SharedValues hosts;
   SharedValues settings;
-  AtomicFile page(path);
+  AtomicFile page(output_folder / kGalleryName);
   std::string out = head() + open_table("records");
   ManifestReader manifest(output_folder / kManifestName);
   while (const auto line = manifest.next()) {

@@ -1,4 +1,5 @@
 #include <unistd.h>
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -91,6 +92,19 @@ TEST_CASE("the file gets all of the level, one for each rank") {
     CHECK(text.find("debug") == std::string::npos);
   }
   set_up_log("off", false, 0, 1, "");  // lets go of the file
+}
+
+TEST_CASE("the rank may stand anywhere in the name of the file") {
+  const Folder folder;
+  for (const int rank : {0, 12}) {
+    heard(folder, "info", true, rank, folder.path / "{rank}-of-8.{rank}.log");
+    heard(folder, "info", true, rank, folder.path / "{rank}-of-8.{rank}.log");
+    const std::string digits = std::to_string(rank);
+    const std::string text = contents(folder.path / (digits + "-of-8." + digits + ".log"));
+    CHECK(std::count(text.begin(), text.end(), '\n') == 4);  // a second start continues it
+  }
+  CHECK(std::distance(fs::directory_iterator(folder.path), fs::directory_iterator()) == 3);
+  set_up_log("off", false, 0, 1, "");
 }
 
 TEST_CASE("unknown levels and files that cannot be are refused") {
