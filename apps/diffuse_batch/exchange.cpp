@@ -91,7 +91,7 @@ bool Exchange::turn() {
   const bool received = receive();
   pass_stop_on();
   fetch_jobs();
-  if (setup_.reporter != nullptr) setup_.reporter->tick(step_.load(), steps_.load());
+  if (setup_.tick) setup_.tick(step_.load(), steps_.load());
   return sent || received;
 }
 
@@ -109,7 +109,7 @@ bool Exchange::send_results() {
   }
   if (results.empty()) return false;
   if (setup_.comm.is_root()) {
-    for (const RenderResult& result : results) setup_.reporter->finished(result);
+    for (const RenderResult& result : results) setup_.report(result);
   } else {
     post(0, kResults, pack_results(results));
   }
@@ -129,7 +129,7 @@ void Exchange::take(const mpi::Message& message) {
   const std::string_view rest = std::string_view(message.bytes).substr(1);
   switch (message.bytes.front()) {
     case kResults:
-      for (const RenderResult& result : unpack_results(rest)) setup_.reporter->finished(result);
+      for (const RenderResult& result : unpack_results(rest)) setup_.report(result);
       break;
     case kWanted:
       answer(message.source, number_in(rest));

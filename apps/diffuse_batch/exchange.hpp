@@ -3,6 +3,7 @@
 #include <atomic>
 #include <condition_variable>
 #include <exception>
+#include <functional>
 #include <mutex>
 #include <string>
 #include <string_view>
@@ -10,7 +11,6 @@
 #include <vector>
 
 #include "apps/diffuse_batch/job_source.hpp"
-#include "apps/diffuse_batch/reporter.hpp"
 #include "apps/diffuse_batch/stop.hpp"
 #include "mpi/communicator.hpp"
 
@@ -19,7 +19,7 @@ namespace diffuse {
 /// What travels between ranks while they render: results to root, chunks of jobs from root, and
 /// requests to stop to everybody. A thread of its own looks after all of it, so that an answer
 /// never waits for the end of a long op, and the rendering thread never waits for a message. It is
-/// the only thread that uses MPI and the reporter from the construction to finish().
+/// the only thread that uses MPI and reports from the construction to finish().
 ///
 /// Why messages and a thread: one-sided operations do not progress over tcp while the target
 /// computes, and MPI_THREAD_SERIALIZED (one thread at a time) is all that every MPI offers.
@@ -27,7 +27,8 @@ class Exchange {
  public:
   struct Setup {
     const mpi::Communicator& comm;
-    Reporter* reporter = nullptr;    ///< on root
+    std::function<void(const RenderResult&)> report;  ///< on root: a job of any rank ended
+    std::function<void(int step, int steps)> tick;    ///< on root, often: root's batch in hand
     BatchQueue* pool = nullptr;      ///< on root, where jobs are fetched: those that nobody has yet
     FetchedJobs* fetched = nullptr;  ///< where jobs are fetched
   };

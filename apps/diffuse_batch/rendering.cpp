@@ -23,7 +23,10 @@ std::string line_of_failures(std::int64_t failed, bool complete) {
 AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& settings,
                           Distribution& work, PictureMaker* maker, Reporter* reporter) {
   Exchange exchange({.comm = comm,
-                     .reporter = reporter,
+                     .report = [&](const RenderResult& result) { reporter->finished(result); },
+                     .tick = reporter == nullptr
+                                 ? std::function<void(int, int)>()
+                                 : [&](int step, int steps) { reporter->tick(step, steps); },
                      .pool = work.pool ? &*work.pool : nullptr,
                      .fetched = work.fetched});
   ResultSink sink(settings, comm.rank(),
