@@ -30,6 +30,8 @@ inline const std::vector<AttentionCase>& attention_cases() {
       {"head_dim 1", 2, 37, 41, 3, 1},
       {"head_dim 3", 2, 5, 9, 2, 3},
       {"head_dim 17, 1 key", 2, 7, 1, 2, 17},
+      {"head_dim 72: half a vector behind four", 2, 53, 131, 2, 72},
+      {"head_dim 22: less than half a vector behind one", 2, 41, 70, 3, 22},
       {"exactly one tile", 2, 48, 64, 1, 32},
       {"one key more than a tile", 2, 49, 65, 1, 32},
       {"rows of q, k and v strided: a packed projection", 2, 45, 45, 3, 40, false, false, true},

@@ -14,19 +14,26 @@ template <int R>
 void panel_product(const float* x, std::int64_t x_stride, const float* panel, std::int64_t depth,
                    float* y, std::int64_t y_stride, const float* ahead) {
   Vec sum[R][kPanelVecs];
+  DIFFUSE_UNROLL
   for (int r = 0; r < R; ++r) {
+    DIFFUSE_UNROLL
     for (int v = 0; v < kPanelVecs; ++v) sum[r][v] = zero();
   }
   for (std::int64_t d = 0; d < depth; ++d, panel += kPanel) {
     Vec weight[kPanelVecs];
+    DIFFUSE_UNROLL
     for (int v = 0; v < kPanelVecs; ++v) weight[v] = load(panel + v * kLanes);
     __builtin_prefetch(ahead + d * 16, 0, 2);
+    DIFFUSE_UNROLL
     for (int r = 0; r < R; ++r) {
       const Vec factor = set1(x[r * x_stride + d]);
+      DIFFUSE_UNROLL
       for (int v = 0; v < kPanelVecs; ++v) sum[r][v] = fma(factor, weight[v], sum[r][v]);
     }
   }
+  DIFFUSE_UNROLL
   for (int r = 0; r < R; ++r) {
+    DIFFUSE_UNROLL
     for (int v = 0; v < kPanelVecs; ++v) store(y + r * y_stride + v * kLanes, sum[r][v]);
   }
 }

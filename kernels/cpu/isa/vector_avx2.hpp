@@ -16,10 +16,6 @@ constexpr int kKeyVecs = 2;
 constexpr int kValueVecs = 2;
 constexpr int kPanelVecs = 2;
 
-// Lowest n of scale_by_power, and whether it gives 0 there by itself.
-constexpr float kLowestPower = -126.0F;
-constexpr bool kPowersUnderflow = false;
-
 inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec set1(float a) { return _mm256_set1_ps(a); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
@@ -52,11 +48,22 @@ inline Vec copysign(Vec magnitude, Vec sign) {
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));
 }
-/// x * 2^n for integral n in [kLowestPower, 127].
+/// x * 2^n for integral n in [-126, 127].
 inline Vec scale_by_power(Vec x, Vec n) {
   const __m256i bits =
       _mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23);
   return mul(x, _mm256_castsi256_ps(bits));
+}
+inline bool any_greater(Vec a, Vec b) {
+  return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+}
+/// a - floor(a).
+inline Vec fraction(Vec a) { return sub(a, _mm256_floor_ps(a)); }
+/// x * 2^floor(n) for n <= 127; 0 far below.
+inline Vec scale_by_floor(Vec x, Vec n) {
+  const Vec lowest = set1(-126.0F);
+  const Vec scaled = scale_by_power(x, _mm256_floor_ps(max(lowest, n)));  // this order keeps NaN
+  return select_greater(lowest, n, zero(), scaled);
 }
 inline float reduce_add(Vec a) {
   __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));

@@ -18,10 +18,6 @@ constexpr int kPanelVecs = 4;
 
 inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1U << n) - 1U); }
 
-// Lowest n of scale_by_power, and whether it gives 0 there by itself.
-constexpr float kLowestPower = -160.0F;
-constexpr bool kPowersUnderflow = true;
-
 inline Vec zero() { return _mm512_setzero_ps(); }
 inline Vec set1(float a) { return _mm512_set1_ps(a); }
 inline Vec load(const float* p) { return _mm512_loadu_ps(p); }
@@ -46,8 +42,15 @@ inline Vec copysign(Vec magnitude, Vec sign) {
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);
 }
-/// x * 2^n for integral n in [kLowestPower, 127].
+inline bool any_greater(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
+/// x * 2^n for integral n in [-126, 127].
 inline Vec scale_by_power(Vec x, Vec n) { return _mm512_scalef_ps(x, n); }
+/// a - floor(a).
+inline Vec fraction(Vec a) {
+  return _mm512_reduce_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+}
+/// x * 2^floor(n) for n <= 127; 0 far below.
+inline Vec scale_by_floor(Vec x, Vec n) { return _mm512_scalef_ps(x, n); }
 
 inline __m256 lower_half(Vec a) { return _mm512_castps512_ps256(a); }
 inline __m256 upper_half(Vec a) {
