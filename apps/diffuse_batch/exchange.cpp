@@ -79,6 +79,7 @@ void Exchange::work() {
       through = through_;
     }
     send_results();
+    closing_ = true;
     for (const mpi::Message& message : setup_.comm.finish_posts(kTag)) take(message);
   } catch (...) {
     failure_ = std::current_exception();
@@ -132,7 +133,8 @@ void Exchange::take(const mpi::Message& message) {
       for (const RenderResult& result : unpack_results(rest)) setup_.report(result);
       break;
     case kWanted:
-      answer(message.source, number_in(rest));
+      // At the end nobody waits for an answer, and it would be left for the next round.
+      if (!closing_) answer(message.source, number_in(rest));
       break;
     case kJobs: {
       std::vector<RenderJob> jobs = unpack_jobs(rest);

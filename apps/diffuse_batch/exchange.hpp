@@ -73,6 +73,7 @@ class Exchange {
   // Of the thread.
   Stop passed_on_ = Stop::no;
   bool jobs_left_ = false;
+  bool closing_ = false;
   std::exception_ptr failure_;
   std::thread thread_;
 };
