@@ -1,6 +1,7 @@
 #include "apps/diffuse_batch/preparation.hpp"
 
 #include "apps/diffuse_batch/find_model.hpp"
+#include "apps/diffuse_batch/same_files.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "apps/diffuse_batch/stage_model.hpp"
 #include "apps/diffuse_batch/together.hpp"
@@ -113,6 +114,7 @@ void open_output(const mpi::Communicator& comm, Preparation& prepared,
   together(comm, [&] {
     if (comm.is_root()) list->open_output(settings);
   });
+  agree_on_output_folder(comm, settings.options.output_dir);
   together(comm, [&] {
     if (!comm.is_root()) prepare_output_folder(settings.options.output_dir);
   });

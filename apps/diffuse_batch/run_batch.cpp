@@ -10,6 +10,8 @@
 #include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/preparation.hpp"
 #include "apps/diffuse_batch/rendering.hpp"
+#include "apps/diffuse_batch/same_files.hpp"
+#include "apps/diffuse_batch/stage_model.hpp"
 #include "apps/diffuse_batch/stop.hpp"
 #include "apps/diffuse_batch/terminal.hpp"
 #include "core/base/log.hpp"
@@ -81,6 +83,7 @@ Distribution Run::hand_out_jobs() {
 
 void Run::load_model(const Distribution& work) {
   // Ranks without jobs load no model.
+  if (comm_.all_of(work.any)) read_weights_once_per_node(comm_, *prepared_.folder);
   together(comm_, [&] {
     if (work.any) maker_ = make_picture_maker(prepared_);
   });
@@ -99,6 +102,7 @@ AgreedEnd Run::perform(const std::string& usage_error) {
   together(comm_, [&] {
     if (comm_.is_root()) list_.emplace(JobList::read(settings_.options));
   });
+  agree_on_list(comm_, settings_.options.prompts);
   open_model(comm_, prepared_);
   choose_device(comm_, prepared_);
   if (settings_.options.dry_run) {
