@@ -113,24 +113,29 @@ def seeds_of_tokenizer_files():
         yield name, b"\x1e".join(parts)
 
 
-def seeds_of_manifest():
-    def record(index, **changes):
-        settings = {"negative_prompt": "blurry", "width": 64, "height": 64, "num_inference_steps": 2, "guidance_scale": 7.5,
-                    "guidance_rescale": 0.0, "eta": 0.0, "clip_skip": -1, "scheduler": "PNDMScheduler", "noise_source": "cpu",
-                    "noise_grid": None, "dtype": "f32", "device_type": "cpu", "instruction_set": "avx2", "model_fingerprint": "0a"}
-        all_keys = {"index": index, "line": index + 1, "status": "ok", "job_hash": "ab", "path": f"{index:06}.png", "sha256": "cd",
-                    "bytes": 900, "modified": 1700000000000000000, "name": None, "prompt": "a cat", "settings": settings,
-                    "seed": 2**64 - 1, "error": None, "milliseconds": 12, "rank": 1, "host": "node1", **changes}
-        return json.dumps(all_keys, separators=(",", ":"))[:-1].encode() + b"\x1d\n"
+def record(index, **changes):
+    settings = {"negative_prompt": "blurry", "width": 64, "height": 64, "num_inference_steps": 2, "guidance_scale": 7.5,
+                "guidance_rescale": 0.0, "eta": 0.0, "clip_skip": -1, "scheduler": "PNDMScheduler", "noise_source": "cpu",
+                "noise_grid": None, "dtype": "f32", "device_type": "cpu", "instruction_set": "avx2", "model_fingerprint": "0a"}
+    all_keys = {"index": index, "line": index + 1, "status": "ok", "job_hash": "ab", "path": f"{index:06}.png", "sha256": "cd",
+                "bytes": 900, "modified": 1700000000000000000, "name": None, "prompt": "a cat", "settings": settings,
+                "seed": 2**64 - 1, "error": None, "milliseconds": 12, "rank": 1, "host": "node1", **changes}
+    return json.dumps(all_keys, separators=(",", ":"))[:-1].encode() + b"\x1d\n"
 
-    failed = {"status": "failed", "path": None, "error": "NaN latents", "sha256": None}
+
+def seeds_of_manifest():
     yield "one", record(0)
-    yield "merge", b"F" + record(0) + record(2) + b"\x1e" + record(1, **failed) + b"\x1e" + record(1) + record(0, rank=3)
-    yield "torn", b"F" + record(0) + b"\x1e" + record(1)[:-2] + b"\x1e" + record(2)[:100]
     yield "unicode", record(7, prompt="\u65e5\u672c </script> \"\\", name="n", note="adopted", metadata={"k": [1, None]})
     yield "wrong", record(-1) + record(2**63) + record(3, bytes=-1) + record(4, rank=2**31) + record(5, status="?") + record(6, settings=1)
     yield "sums", b'{"index":1,"crc32":"00000000"}\n{"index":1,"crc32":"123\n{"index":1,"line":2\x1d\n{"index":1\x1d\n\n\n'
     yield "deep", b'{"index":1,"a":' + b"[" * 100 + b"]" * 100 + b"\x1d\n"
+    yield "binary", bytes(range(256))
+
+
+def seeds_of_manifest_merge():
+    failed = {"status": "failed", "path": None, "error": "NaN latents", "sha256": None}
+    yield "merge", record(0) + record(2) + b"\x1e" + record(1, **failed) + b"\x1e" + record(1) + record(0, rank=3)
+    yield "torn", record(0) + b"\x1e" + record(1)[:-2] + b"\x1e" + record(2)[:100]
     yield "binary", bytes(range(256))
 
 
