@@ -145,6 +145,11 @@ void add_run_options(CLI::App& app, Options& o) {
   app.add_option("--threads", o.threads, "CPU threads of a rank (default: its share of the cores)")
       ->check(CLI::Range(1, 4096))
       ->group(group);
+  app.add_option("--memory", o.memory,
+                 "full, or lean: less memory on a CPU, and slower (pictures differ in rounding)")
+      ->check(CLI::IsMember({"full", "lean"}))
+      ->capture_default_str()
+      ->group(group);
   app.add_flag("--apply-padding", o.apply_padding,
                "Give every rank the same number of jobs by rendering copies of the last one")
       ->group(group);

@@ -34,6 +34,7 @@ struct Options {
   std::string output_type = "png", input_type = "prompts";
   int batch_size = 0;  ///< 0: chosen
   int threads = 0;     ///< 0: all cores that this rank owns
+  std::string memory = "full";  ///< or "lean": CPU weights take less memory, and pictures more time
   bool apply_padding = false;
   std::string schedule = "auto";
   int retries = 0;

@@ -9,12 +9,7 @@ class ModelPictureMaker final : public PictureMaker {
  public:
   explicit ModelPictureMaker(const Preparation& prepared)
       : backend_(prepared.tracing ? *prepared.tracing : *prepared.backend),
-        model_(*prepared.folder, backend_,
-               {.dtype = prepared.settings.dtype,
-                .noise_source = prepared.settings.options.noise_source == "cuda" ? NoiseSource::cuda
-                                                                                 : NoiseSource::cpu,
-                .noise_grid = prepared.settings.options.noise_grid,
-                .decoder_only = prepared.settings.options.input_type == "latent"}) {}
+        model_(*prepared.folder, backend_, model_settings(prepared.settings)) {}
 
   std::vector<Latents> denoise(std::span<const RenderJob> batch,
                                const StepObserver& between) override {
@@ -37,6 +32,14 @@ class ModelPictureMaker final : public PictureMaker {
 };
 
 }  // namespace
+
+StableDiffusion::Settings model_settings(const RunSettings& settings) {
+  const Options& o = settings.options;
+  return {.dtype = settings.dtype,
+          .noise_source = o.noise_source == "cuda" ? NoiseSource::cuda : NoiseSource::cpu,
+          .noise_grid = o.noise_grid,
+          .decoder_only = o.input_type == "latent"};
+}
 
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared) {
   return std::make_unique<ModelPictureMaker>(prepared);

@@ -35,6 +35,9 @@ class PictureMaker {
   [[nodiscard]] virtual CutPrompt cut_from(const std::string& prompt) const = 0;
 };
 
+/// What a run's settings say to the model.
+StableDiffusion::Settings model_settings(const RunSettings& settings);
+
 /// Loads what `prepared` names. Throws InputError(bad_model).
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared);
 

@@ -85,8 +85,10 @@ void choose_device(const mpi::Communicator& comm, Preparation& prepared) {
     if (want_cuda && !all_cuda && o.device != "auto") throw DeviceError("not every rank has a GPU");
     settings.device = all_cuda ? "cuda" : "cpu";
     const int threads = prepare_threads(o.threads, comm.local_rank(), comm.local_size()).threads;
-    prepared.backend = make_backend(
-        settings.device, {.threads = threads, .force_isa = {}, .device_index = comm.local_rank()});
+    prepared.backend = make_backend(settings.device, {.threads = threads,
+                                                      .force_isa = {},
+                                                      .lean = o.memory == "lean",
+                                                      .device_index = comm.local_rank()});
     if (o.profile) prepared.tracing = std::make_unique<TracingBackend>(*prepared.backend);
     settings.instruction_set = prepared.backend->numerics();
   });

@@ -12,6 +12,7 @@
 #include "apps/diffuse_batch/rendering.hpp"
 #include "apps/diffuse_batch/same_files.hpp"
 #include "apps/diffuse_batch/stage_model.hpp"
+#include "apps/diffuse_batch/shared_weights.hpp"
 #include "apps/diffuse_batch/stop.hpp"
 #include "apps/diffuse_batch/terminal.hpp"
 #include "core/base/log.hpp"
@@ -44,6 +45,7 @@ class Run {
   void load_model(const Distribution& work);
 
   mpi::Communicator comm_;
+  std::shared_ptr<mpi::SharedMemory> shared_weights_;  // freed last, by all ranks together
   Preparation prepared_;
   RunSettings& settings_ = prepared_.settings;
   std::optional<JobList> list_;          // root
@@ -84,9 +86,11 @@ Distribution Run::hand_out_jobs() {
 void Run::load_model(const Distribution& work) {
   // Ranks without jobs load no model.
   if (comm_.all_of(work.any)) read_weights_once_per_node(comm_, *prepared_.folder);
+  shared_weights_ = share_weights(comm_, prepared_, work.any);
   together(comm_, [&] {
     if (work.any) maker_ = make_picture_maker(prepared_);
   });
+  if (shared_weights_) shared_weights_->publish();
   leave_if_stopped();
   together(comm_, [&] {
     if (comm_.is_root()) list_->write_record(settings_);

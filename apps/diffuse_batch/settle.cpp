@@ -35,6 +35,7 @@ std::string settings_text(const Options& o) {
                            o.output_type,
                            o.input_type,
                            o.batch_size,
+                           o.memory,
                            o.apply_padding,
                            o.overwrite,
                            o.dry_run};

@@ -119,6 +119,11 @@ Image StableDiffusion::decode(const Latents& latents, const StepObserver& observ
   return decode_->run(latents, observe);
 }
 
+void StableDiffusion::load_shapes(const ModelFolder& folder, Backend& backend,
+                                  const Settings& settings) {
+  const StableDiffusion model(folder, backend, settings, true);
+}
+
 MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job, int pictures,
                                  DType dtype) {
   ShapeBackend shapes;

@@ -69,6 +69,10 @@ class StableDiffusion {
   static MemoryNeed need(const ModelFolder& folder, const RenderJob& job, int pictures,
                          DType dtype);
 
+  /// Loads a model without its weights: `backend` is asked to prepare what it would be asked for by
+  /// a model that is, in the same order. For a backend whose weights are only counted.
+  static void load_shapes(const ModelFolder& folder, Backend& backend, const Settings& settings);
+
  private:
   struct Networks;
   StableDiffusion(const ModelFolder& folder, Backend& backend, const Settings& settings,
