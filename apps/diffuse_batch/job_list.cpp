@@ -81,18 +81,12 @@ JobList JobList::read(const Options& options) {
 }
 
 void JobList::expand(const RunSettings& settings) {
-  std::vector<PromptLine> lines;
-  lines.reserve(list_.prompts.size());
-  for (const PromptEntry& entry : list_.prompts) {
-    lines.push_back(
-        {.line = entry.line, .prompt = entry.prompt, .negative_prompt = {}, .seed = {}});
-  }
   ExpandSettings expand;
   expand.settings = job_template(settings.options);
   expand.base_seed = settings.base_seed;
   expand.num_images_per_prompt = settings.options.num_images_per_prompt;
   expand.extension = settings.options.output_type == "latent" ? ".safetensors" : ".png";
-  jobs_ = expand_lines(lines, expand);
+  jobs_ = expand_lines(list_.prompts, expand);
   if (settings.options.input_type == "latent") take_jobs_of_latents(settings);
   kept_.whole.assign(jobs_.size(), false);
 }

@@ -177,7 +177,7 @@ void PromptLineReader::end_line() {
   if (list_.prompts.size() >= limits_.prompts) {
     refuse("has more than " + std::to_string(limits_.prompts) + " prompts; split it");
   }
-  list_.prompts.push_back({std::string(prompt), list_.lines});
+  list_.prompts.push_back({std::string(prompt), list_.lines, nullptr});
 }
 
 PromptList PromptLineReader::finish() {

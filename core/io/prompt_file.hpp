@@ -6,20 +6,9 @@
 #include <string_view>
 #include <vector>
 
+#include "core/io/prompt_entry.hpp"
+
 namespace diffuse {
-
-/// One prompt of a list and where it stood.
-struct PromptEntry {
-  std::string prompt;     ///< valid UTF-8, white space around it taken off, never empty
-  std::int64_t line = 0;  ///< 1-based, blank lines counted
-};
-
-/// A prompt list as read.
-struct PromptList {
-  std::vector<PromptEntry> prompts;
-  std::int64_t lines = 0;        ///< all lines, blank ones too
-  std::int64_t blank_lines = 0;  ///< skipped: empty, or nothing but white space
-};
 
 /// What a list may hold at most; a list is read in pieces, so a hostile one costs little memory.
 struct PromptLimits {

@@ -10,7 +10,7 @@
 namespace diffuse {
 namespace {
 
-constexpr std::string_view kJobsMagic = "DBJ1";
+constexpr std::string_view kJobsMagic = "DBJ2";
 constexpr std::string_view kResultsMagic = "DBR1";
 
 class Writer {
@@ -128,9 +128,13 @@ void code(Coder& coder, Job& job) {
   coder(job.eta);
   coder(job.clip_skip);
   coder(job.scheduler);
+  coder(job.prompt_weighting);
   coder(job.padding);
   coder(job.file_name);
   coder(job.input);
+  coder(job.name);
+  coder(job.metadata);
+  coder(job.mistake);
 }
 
 template <class Coder, class Result>

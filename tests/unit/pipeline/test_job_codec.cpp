@@ -26,9 +26,13 @@ RenderJob full_job() {
   job.eta = 1e-300;
   job.clip_skip = 2;
   job.scheduler = "dpmpp_2m_karras";
+  job.prompt_weighting = true;
   job.padding = true;
   job.input = "in/latents.safetensors";
   job.file_name = "000041.png";
+  job.name = "castle";
+  job.metadata = "{\"id\":5}";
+  job.mistake = "the line is wrong";
   return job;
 }
 
@@ -92,7 +96,7 @@ TEST_CASE("every cut of the bytes is refused, and so are bytes too many") {
 
 TEST_CASE("bytes of another version name the launcher") {
   std::string bytes = pack_jobs({});
-  bytes[3] = '2';
+  bytes[3] = '1';
   CHECK(code_of([&] { unpack_jobs(bytes); }) == ExitCode::launcher);
 }
 
@@ -111,7 +115,7 @@ TEST_CASE("values that no enumerator has are refused") {
   CHECK(code_of([&] { unpack_results(result); }) == ExitCode::bug);
 
   std::string job = pack_jobs(std::vector<RenderJob>(1));
-  const std::size_t flag = job.size() - 2 * 8 - 1;  // before the empty file name and input
+  const std::size_t flag = job.size() - 5 * 8 - 1;  // before five empty texts
   job[flag] = 1;
   CHECK(unpack_jobs(job)[0].padding);
   job[flag] = 2;

@@ -22,16 +22,12 @@ RenderJob plain_job() {
 
 }  // namespace
 
-TEST_CASE("file names have six digits or more") {
-  CHECK(picture_file_name(0, ".png") == "000000.png");
-  CHECK(picture_file_name(41, ".png") == "000041.png");
-  CHECK(picture_file_name(999'999, ".png") == "999999.png");
-  CHECK(picture_file_name(1'000'000, ".safetensors") == "1000000.safetensors");
-}
-
 TEST_CASE("lines become one job per picture") {
-  const std::vector<PromptLine> lines = {
-      {1, "a dog", {}, {}}, {4, "a cat", "blurry", 100}, {5, "", {}, {}}};
+  PromptFields own;
+  own.negative_prompt = "blurry";
+  own.seed = 100;
+  const std::vector<PromptEntry> lines = {
+      {"a dog", 1, {}}, {"a cat", 4, std::make_shared<PromptFields>(own)}, {"", 5, {}}};
   ExpandSettings settings;
   settings.settings = plain_job();
   settings.settings.negative_prompt = "ugly";
@@ -58,8 +54,48 @@ TEST_CASE("lines become one job per picture") {
   }
 }
 
+TEST_CASE("what a line says goes before the settings, and moves the lines after it") {
+  PromptFields own;
+  own.width = 256;
+  own.height = 128;
+  own.num_inference_steps = 7;
+  own.guidance_scale = 0.5;
+  own.scheduler = "euler";
+  own.num_images_per_prompt = 3;
+  own.name = "castle";
+  own.metadata = "{\"id\":5}";
+  own.seed = std::numeric_limits<std::uint64_t>::max();
+  PromptFields wrong;
+  wrong.mistake = "it is wrong";
+  const std::vector<PromptEntry> lines = {{"a", 1, {}},
+                                          {"b", 2, std::make_shared<PromptFields>(own)},
+                                          {"", 3, std::make_shared<PromptFields>(wrong)},
+                                          {"d", 4, {}}};
+  ExpandSettings settings;
+  settings.settings = plain_job();
+  settings.base_seed = 10;
+  settings.num_images_per_prompt = 2;
+  settings.first_index = 100;
+  const auto jobs = expand_lines(lines, settings);
+  REQUIRE(jobs.size() == 9);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    CHECK(jobs[i].index == static_cast<std::int64_t>(100 + i));
+    const bool is_own = i >= 2 && i < 5;
+    CHECK(jobs[i].width == (is_own ? 256 : 512));
+    CHECK(jobs[i].height == (is_own ? 128 : 512));
+    CHECK(jobs[i].num_inference_steps == (is_own ? 7 : 50));
+    CHECK(jobs[i].guidance_scale == (is_own ? 0.5 : 7.5));
+    CHECK(jobs[i].scheduler == (is_own ? "euler" : ""));
+    CHECK(jobs[i].metadata == (is_own ? "{\"id\":5}" : ""));
+    CHECK(jobs[i].seed == (is_own ? i - 3 : 110 + i));  // 2^64 - 1, 0, 1
+    CHECK(jobs[i].mistake == (i == 5 || i == 6 ? "it is wrong" : ""));
+  }
+  CHECK(jobs[3].file_name == "000103-castle.png");
+  CHECK(jobs[7].file_name == "000107.png");
+}
+
 TEST_CASE("rounds of a list continue its numbers") {
-  const std::vector<PromptLine> all = {{1, "a", {}, {}}, {2, "b", {}, {}}, {3, "c", {}, {}}};
+  const std::vector<PromptEntry> all = {{"a", 1, {}}, {"b", 2, {}}, {"c", 3, {}}};
   ExpandSettings settings;
   settings.base_seed = std::numeric_limits<std::uint64_t>::max();  // seeds wrap around
   settings.num_images_per_prompt = 3;
@@ -73,7 +109,7 @@ TEST_CASE("rounds of a list continue its numbers") {
 }
 
 TEST_CASE("impossible picture counts are refused before memory is taken") {
-  const std::vector<PromptLine> lines(6);
+  const std::vector<PromptEntry> lines(6);
   ExpandSettings settings;
   for (const int count : {0, -1, std::numeric_limits<int>::max()}) {
     settings.num_images_per_prompt = count;
@@ -110,12 +146,16 @@ TEST_CASE("each setting of the denoising loop parts a batch, the rest does not")
   CHECK(batches([](RenderJob& job) { job.eta = 1; }) == 2);
   CHECK(batches([](RenderJob& job) { job.clip_skip = 1; }) == 2);
   CHECK(batches([](RenderJob& job) { job.scheduler = "euler"; }) == 2);
+  CHECK(batches([](RenderJob& job) { job.prompt_weighting = true; }) == 2);
+  CHECK(batches([](RenderJob& job) { job.mistake = "wrong"; }) == 2);
 
   CHECK(batches([](RenderJob& job) { job.eta = -0.0; }) == 1);
   CHECK(batches([](RenderJob& job) { job.prompt.push_back('x'); }) == 1);
   CHECK(batches([](RenderJob& job) { job.negative_prompt.push_back('x'); }) == 1);
   CHECK(batches([](RenderJob& job) { job.seed = 1; }) == 1);
   CHECK(batches([](RenderJob& job) { job.padding = true; }) == 1);
+  CHECK(batches([](RenderJob& job) { job.name = "x"; }) == 1);
+  CHECK(batches([](RenderJob& job) { job.metadata = "1"; }) == 1);
 }
 
 TEST_CASE("a NaN among the settings neither loses nor repeats a job") {
