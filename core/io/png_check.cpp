@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#include <utf8proc.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -94,6 +95,17 @@ std::string utf8_of_latin1(std::string_view text) {
   return out;
 }
 
+bool is_utf8(std::string_view text) {
+  while (!text.empty()) {
+    utf8proc_int32_t point = -1;
+    const auto used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                                       static_cast<utf8proc_ssize_t>(text.size()), &point);
+    if (used <= 0) return false;
+    text.remove_prefix(static_cast<std::size_t>(used));
+  }
+  return true;
+}
+
 /// Adds the text of a tEXt or an uncompressed iTXt chunk; others, and malformed ones, are not ours.
 void add_text(std::string_view type, std::string_view data, std::vector<PngText>& texts) {
   const std::size_t key_end = data.find('\0');
@@ -112,7 +124,7 @@ void add_text(std::string_view type, std::string_view data, std::vector<PngText>
     if (end == std::string_view::npos) return;
     data.remove_prefix(end + 1);
   }
-  texts.push_back({key, std::string(data)});
+  if (is_utf8(data)) texts.push_back({key, std::string(data)});
 }
 
 /// The walk over one file.

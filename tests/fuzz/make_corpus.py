@@ -5,7 +5,9 @@ Inputs that fuzzing found lie beside them (long_run.sh, then the program's -merg
 """
 import json
 import pathlib
+import struct
 import sys
+import zlib
 
 HERE = pathlib.Path(__file__).parent
 DATA = HERE.parent / "data"
@@ -137,6 +139,38 @@ def seeds_of_manifest_merge():
     yield "merge", record(0) + record(2) + b"\x1e" + record(1, **failed) + b"\x1e" + record(1) + record(0, rank=3)
     yield "torn", record(0) + b"\x1e" + record(1)[:-2] + b"\x1e" + record(2)[:100]
     yield "binary", bytes(range(256))
+
+
+def seeds_of_png():
+    header = lambda width, height, depth=8, colour=2: b"IHDR" + struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    rows = lambda width, height: b"IDAT" + zlib.compress((b"\0" + bytes(range(3 * width))) * height)
+    plain = [header(4, 3), rows(4, 3), b"IEND"]
+    text = b'{"format":1,"job":{},"job_hash":"00","version":"1"}'
+    chunks = {
+        "plain": plain,
+        "texts": [header(4, 3), b"tEXtparameters\0a caf\xe9", b"iTXtdiffuse-batch\0\0\0\0\0" + text, rows(4, 3), b"IEND"],
+        "packed": [header(4, 3), b"iTXtdiffuse-batch\0\1\0\0\0" + zlib.compress(text), b"zTXta\0\0" + zlib.compress(b"x"), *plain[1:]],
+        "grey": [header(9, 2, 1, 0), b"IDAT" + zlib.compress(b"\0\xaa\x80" * 2), b"IEND"],
+        "after": [*plain, b"tEXta\0b"],
+        "no_end": plain[:2],
+        "twice": [header(4, 3), *plain],
+        "huge": [header(2**31 - 1, 2**31 - 1), *plain[1:]],
+        "none": [header(0, 0), *plain[1:]],
+    }
+    for name, parts in chunks.items():
+        yield name, b"\x1e".join(parts)
+    yield "raw", b"R\x89PNG\r\n\x1a\n\0\0\0\rIHDR"
+    yield "zeros", b"R" + bytes(40)
+    pictures = DATA.parent.parent / "apps/default_model/contact_sheet.png"
+    yield "cut", b"R" + pictures.read_bytes()[:600]
+
+
+def seeds_of_texts():
+    texts = ["a red circle", "</script><script>alert(1)</script>", "<!-- & \u2028 \u2029 -->", "e\u0302\u0323 \u65e5\u672c \U0001f469\u200d\U0001f680"]
+    texts += ["word " * 30, "x" * 100, "\0\x1b[31m\u202e\u2066", "\u0e01\u0e33 \u1112\u1161\u11ab \ufb01 \u0130"]
+    for number, text in enumerate(texts):
+        yield str(number), b"\x15\x03" + text.encode()
+    yield "invalid", b"\x08\x02caf\xe9 \xc0\x80 \xed\xa0\x80 \xe2\x80"
 
 
 def main():
