@@ -173,6 +173,14 @@ def seeds_of_texts():
     yield "invalid", b"\x08\x02caf\xe9 \xc0\x80 \xed\xa0\x80 \xe2\x80"
 
 
+def seeds_of_picture_name():
+    patterns = ["{index}-{name}", "{slug}-{index}", "{name}", "{seed}_{slug}.{index}", "a.{index}.b", "{index}{seed}", "{index}", "x-{name}{slug}"]
+    texts = [b"../../etc/x", b"-rf", b"/abs\0", b"a cat-000002", b"CON", b"\xe6\x97\xa5", b"x" * 300, b"._-", b""]
+    for number, pattern in enumerate(patterns):
+        name, prompt, other = texts[number], texts[(number + 3) % 9], texts[(number + 5) % 9]
+        yield str(number), bytes([0, 1, 0, 2, 0, 2, 0, 1]) + b"\x1e".join([pattern.encode(), name, prompt, other, name])
+
+
 def main():
     makers = {n.removeprefix("seeds_of_"): f for n, f in globals().items() if n.startswith("seeds_of_")}
     for target in sys.argv[1:] or makers:
