@@ -7,11 +7,9 @@
 namespace diffuse::cpu {
 namespace {
 
-// Tiles whose products stay in the second cache of a core, beside the weights they meet.
+// Tiles whose products stay in the second cache of a core, beside the weights they meet. Whole
+// blocks on every instruction set.
 constexpr std::int64_t kStripTiles = 48;
-// Transformed pictures of one pass, in bytes: they stay in the third cache.
-constexpr std::int64_t kPassBytes = std::int64_t{12} << 20;
-
 constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
 }
@@ -56,6 +54,35 @@ WinogradPicture picture_of(const Conv2dOp& op) {
   p.tiles = p.tiles_across * blocks_of(p.out_height, 4);
   return p;
 }
+
+// How the tiles of a batch are cut. A pass: strips of whole blocks of tiles, transformed once, then
+// met by every panel of weights. What a tile gets depends on itself alone, so passes, strips and
+// blocks may span pictures.
+struct Cut {
+  std::int64_t tiles;  // of all pictures
+  std::int64_t panels, panel_floats;
+  std::int64_t block_floats;
+  std::int64_t strip_blocks, strip_floats, strips;
+  std::int64_t pass_strips;
+  std::int64_t product_floats;  // working memory of a thread
+
+  Cut(const WinogradPicture& p, std::int64_t batch, std::int64_t rows)
+      : tiles(batch * p.tiles),
+        panels(blocks_of(p.out_channels, kWinogradPanel)),
+        panel_floats(36 * kWinogradPanel * p.channels),
+        block_floats(36 * rows * (p.channels + kWinogradPadding)),
+        strip_blocks(blocks_of(kStripTiles, rows)),
+        strip_floats(strip_blocks * block_floats),
+        strips(blocks_of(tiles, kStripTiles)),
+        product_floats(strip_blocks * rows * 36 * kWinogradPanel) {
+    // The transformed pictures of a pass: few enough to stay near, and no more passes over large
+    // weights than need be.
+    constexpr std::int64_t kMinFloats = std::int64_t{1} << 20;
+    constexpr std::int64_t kMaxFloats = std::int64_t{4} << 20;
+    const std::int64_t floats = std::clamp(panels * panel_floats / 4, kMinFloats, kMaxFloats);
+    pass_strips = std::min(strips, std::max<std::int64_t>(2, floats / strip_floats));
+  }
+};
 
 }  // namespace
 
@@ -111,46 +138,34 @@ bool is_winograd(const Conv2dOp& op) {
 
 void run_winograd(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch) {
   const WinogradPicture picture = picture_of(op);
-  const std::int64_t all_tiles = op.x.shape()[0] * picture.tiles;
-
-  // A pass: strips of whole blocks of tiles, transformed once, then met by every panel of weights.
-  // What a tile gets depends on itself alone, so passes and strips may span pictures.
-  const std::int64_t block_floats = 36 * kernels.rows * (picture.channels + kWinogradPadding);
-  const std::int64_t strip_blocks = kStripTiles / kernels.rows;
-  const std::int64_t strip_floats = strip_blocks * block_floats;
-  const std::int64_t strip_bytes = strip_floats * static_cast<std::int64_t>(sizeof(float));
-  const std::int64_t strip_tiles = strip_blocks * kernels.rows;
-  const std::int64_t strips = blocks_of(all_tiles, strip_tiles);
-  const std::int64_t pass_strips = std::clamp<std::int64_t>(kPassBytes / strip_bytes, 2, strips);
-  const std::int64_t thread_floats = strip_tiles * 36 * kWinogradPanel;
-  auto* v = reinterpret_cast<float*>(scratch.reserve(
-      static_cast<std::size_t>(pass_strips * strip_floats + max_threads() * thread_floats) *
-      sizeof(float)));
-  float* products = v + pass_strips * strip_floats;
-
+  const Cut cut(picture, op.x.shape()[0], kernels.rows);
+  auto* v = reinterpret_cast<float*>(
+      scratch.reserve(static_cast<std::size_t>(cut.pass_strips * cut.strip_floats +
+                                               max_threads() * cut.product_floats) *
+                      sizeof(float)));
+  float* products = v + cut.pass_strips * cut.strip_floats;
   const auto* weights =
       static_cast<const float*>(static_cast<const WinogradWeight&>(*op.weight.prepared).data.get());
-  const std::int64_t panels = blocks_of(picture.out_channels, kWinogradPanel);
-  const std::int64_t panel_floats = 36 * kWinogradPanel * picture.channels;
-  for (std::int64_t first = 0; first < strips; first += pass_strips) {
-    const std::int64_t count = std::min(pass_strips, strips - first);
+
+  for (std::int64_t first = 0; first < cut.strips; first += cut.pass_strips) {
+    const std::int64_t count = std::min(cut.pass_strips, cut.strips - first);
     const auto first_tile = [&](std::int64_t strip) {
-      return std::min(all_tiles, (first + strip) * strip_tiles);
+      return std::min(cut.tiles, (first + strip) * kStripTiles);
     };
-    parallel_for(count * strip_blocks, [&](std::int64_t block, int) {
+    parallel_for(count * cut.strip_blocks, [&](std::int64_t block, int) {
       const std::int64_t begin = first_tile(0) + block * kernels.rows;
-      const std::int64_t end = std::min(all_tiles, begin + kernels.rows);
+      const std::int64_t end = std::min(cut.tiles, begin + kernels.rows);
       if (begin < end) {
-        kernels.input(picture, op.x.data<void>(), begin, end, v + block * block_floats);
+        kernels.input(picture, op.x.data<void>(), begin, end, v + block * cut.block_floats);
       }
     });
-    parallel_for(count * panels, [&](std::int64_t item, int thread) {
+    parallel_for(count * cut.panels, [&](std::int64_t item, int thread) {
       const std::int64_t panel = item / count;
       const std::int64_t strip = item % count;
       WinogradPanel work{};
-      work.weights = weights + panel * panel_floats;
-      work.v = v + strip * strip_floats;
-      work.m = products + thread * thread_floats;
+      work.weights = weights + panel * cut.panel_floats;
+      work.v = v + strip * cut.strip_floats;
+      work.m = products + thread * cut.product_floats;
       work.bias = op.bias.empty() ? nullptr : op.bias.data<float>();
       work.residual = op.residual.empty() ? nullptr : op.residual.data<void>();
       work.y = op.y.data<void>();

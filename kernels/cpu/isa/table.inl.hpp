@@ -12,6 +12,7 @@
 #include "kernels/cpu/isa/math.inl.hpp"
 // clang-format off
 #include "kernels/cpu/isa/norms.inl.hpp"
+#include "kernels/cpu/isa/attention_pack.inl.hpp"
 #include "kernels/cpu/isa/attention.inl.hpp"
 #include "kernels/cpu/isa/product.inl.hpp"
 #include "kernels/cpu/isa/winograd.inl.hpp"

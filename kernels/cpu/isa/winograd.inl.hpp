@@ -53,6 +53,7 @@ void transform_window(const WinogradPicture& p, const T* x, std::int64_t row, st
       const std::int64_t h = row + i;
       const bool inside = h >= 0 && h < p.height && w >= 0 && w < p.width;
       const T* from = x + (h * p.width + w) * p.channels;
+      if (j >= 2) __builtin_prefetch(from + 4 * p.channels);  // the next tile's
       d[6 * i + j] = !inside ? zero() : (n == kLanes ? load(from) : load_n(from, n));
     }
     to_points(d + j, 6);
@@ -91,20 +92,46 @@ void winograd_input(const WinogradPicture& p, const void* x_bytes, std::int64_t 
   }
 }
 
+/// Where a tile's outputs lie.
+struct OutputTile {
+  std::int64_t first;  ///< element of the first pixel
+  std::int64_t rows, columns;
+  OutputTile(const WinogradPicture& p, std::int64_t tile) {
+    const std::int64_t at = tile % p.tiles;
+    const std::int64_t row = 4 * (at / p.tiles_across), column = 4 * (at % p.tiles_across);
+    rows = smaller(4, p.out_height - row);
+    columns = smaller(4, p.out_width - column);
+    first = ((tile / p.tiles * p.out_height + row) * p.out_width + column) * p.out_channels;
+  }
+};
+
+/// Fetches what will be read and written for a panel's part of a tile.
+template <class T>
+void fetch_tile(const WinogradPicture& p, const OutputTile& tile, const T* residual, const T* y) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < tile.rows; ++i) {
+    for (std::int64_t j = 0; j < tile.columns; ++j) {
+      const std::int64_t at = tile.first + (i * p.out_width + j) * p.out_channels;
+      for (std::int64_t c = 0; c < kWinogradPanel; c += kLine) {
+        if (residual != nullptr) __builtin_prefetch(residual + at + c);
+        __builtin_prefetch(y + at + c, 1);
+      }
+    }
+  }
+}
+
 /// Products of 36 points back to the 4x4 outputs of `n` channels of a tile, with bias and residual.
 template <class T>
-void transform_back(const WinogradPicture& p, const float* m, const float* bias, const T* residual,
-                    std::int64_t row, std::int64_t column, int n, T* y) {
+void transform_back(const WinogradPicture& p, const OutputTile& tile, const float* m,
+                    const float* bias, const T* residual, int n, T* y) {
   Vec value[36], half[24], out[16];
   for (int k = 0; k < 36; ++k) value[k] = load(m + k * kRows * kWinogradPanel);
   for (int j = 0; j < 6; ++j) from_points(value + j, 6, half + j, 6);
   for (int i = 0; i < 4; ++i) from_points(half + 6 * i, 1, out + 4 * i, 1);
   const Vec offset = bias == nullptr ? zero() : (n == kLanes ? load(bias) : load_n(bias, n));
-  const std::int64_t rows = smaller(4, p.out_height - row);
-  const std::int64_t columns = smaller(4, p.out_width - column);
-  for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) {
-      const std::int64_t at = ((row + i) * p.out_width + column + j) * p.out_channels;
+  for (std::int64_t i = 0; i < tile.rows; ++i) {
+    for (std::int64_t j = 0; j < tile.columns; ++j) {
+      const std::int64_t at = tile.first + (i * p.out_width + j) * p.out_channels;
       Vec result = add(out[4 * i + j], offset);
       if (n == kLanes) {
         if (residual != nullptr) result = add(result, load(residual + at));
@@ -132,24 +159,23 @@ void winograd_output(const WinogradPicture& p, const WinogradPanel& panel) {
         // The first blocks of rows fetch the weights that come next.
         const float* ahead = next + smaller(t / kRows, kPanel / 16) * p.channels * 16;
         panel_product_rows(smaller(kRows, count - t), v, stride, weights, p.channels, m,
-                           kWinogradPanel, ahead);
+                           kWinogradPanel, v + 36 * kRows * stride, ahead);
       }
       weights = next;
     }
   }
 
   const std::int64_t channels = smaller(kWinogradPanel, p.out_channels - panel.first_channel);
+  T* const y = static_cast<T*>(panel.y) + panel.first_channel;
+  const T* residual = static_cast<const T*>(panel.residual);
+  if (residual != nullptr) residual += panel.first_channel;
   for (std::int64_t t = 0; t < count; ++t) {
-    const std::int64_t n = (panel.begin + t) / p.tiles, at = (panel.begin + t) % p.tiles;
-    const std::int64_t row = 4 * (at / p.tiles_across), column = 4 * (at % p.tiles_across);
-    const std::int64_t picture = n * p.out_height * p.out_width * p.out_channels;
-    T* y = static_cast<T*>(panel.y) + picture + panel.first_channel;
-    const T* residual = static_cast<const T*>(panel.residual);
-    if (residual != nullptr) residual += picture + panel.first_channel;
+    const OutputTile tile(p, panel.begin + t);
+    if (t + 1 < count) fetch_tile(p, OutputTile(p, panel.begin + t + 1), residual, y);
     const float* m = panel.m + (t / kRows * 36 * kRows + t % kRows) * kWinogradPanel;
     for (std::int64_t c = 0; c < channels; c += kLanes) {
       const float* bias = panel.bias == nullptr ? nullptr : panel.bias + panel.first_channel + c;
-      transform_back(p, m + c, bias, residual == nullptr ? nullptr : residual + c, row, column,
+      transform_back(p, tile, m + c, bias, residual == nullptr ? nullptr : residual + c,
                      static_cast<int>(smaller(kLanes, channels - c)), y + c);
     }
   }

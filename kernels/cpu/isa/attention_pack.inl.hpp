@@ -1,0 +1,144 @@
+#pragma once
+
+// How attention multiplies, and the packed forms of the keys and values of one head. Included once
+// per instruction set.
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+constexpr int kTileVecs = 4;
+constexpr std::int64_t kKeyTile = kTileVecs * kLanes;
+constexpr std::int64_t kQueryBlock = 8 * kRows;
+
+constexpr std::int64_t round_up(std::int64_t value, std::int64_t unit) {
+  return (value + unit - 1) / unit * unit;
+}
+constexpr std::int64_t smaller(std::int64_t a, std::int64_t b) { return a < b ? a : b; }
+
+/// Products of floats, one per lane and step.
+struct F32Products {
+  using Element = float;
+  using Operand = Vec;
+  static constexpr std::int64_t kStep = 1;
+  static constexpr int kExpDegree = 5;
+  static Operand broadcast(const float* p) { return set1(*p); }
+#ifdef __AVX512F__
+  static constexpr bool kPairs = true;  ///< the tails of two steps share a vector
+  static Operand broadcast_pair(const float* p) {
+    double pair;
+    __builtin_memcpy(&pair, p, sizeof(pair));
+    return _mm512_castpd_ps(_mm512_set1_pd(pair));
+  }
+#else
+  static constexpr bool kPairs = false;
+#endif
+  static Operand load_operand(const float* p) { return load(p); }
+  static Vec multiply_add(Operand a, Operand b, Vec sum) { return fma(a, b, sum); }
+  static float convert(float value) { return value; }
+  static float convert(Bf16 value) { return to_float(value); }
+  static void store_probabilities(float* p, Vec value) { store(p, value); }
+};
+
+#ifdef __AVX512BF16__
+/// Products of pairs of bfloat16, summed in f32.
+struct Bf16Products {
+  using Element = Bf16;
+  using Operand = __m512i;
+  static constexpr std::int64_t kStep = 2;
+  static constexpr int kExpDegree = 3;  // its error is far below the rounding to bf16
+  static Operand broadcast(const Bf16* p) {
+    int pair;
+    __builtin_memcpy(&pair, p, sizeof(pair));
+    return _mm512_set1_epi32(pair);
+  }
+  static constexpr bool kPairs = true;
+  static Operand broadcast_pair(const Bf16* p) {
+    long long pairs;
+    __builtin_memcpy(&pairs, p, sizeof(pairs));
+    return _mm512_set1_epi64(pairs);
+  }
+  static Operand load_operand(const Bf16* p) { return _mm512_loadu_si512(p); }
+  static Vec multiply_add(Operand a, Operand b, Vec sum) {
+    return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
+  }
+  static Bf16 convert(Bf16 value) { return value; }
+  static void store_probabilities(Bf16* p, Vec value) { store(p, value); }
+};
+#endif
+
+/// Sizes of the packed forms of one head. Values are packed in pairs of steps: the whole vectors of
+/// one, of the other, and where no more than half a vector is left over, one vector with the tails
+/// of both by turns, element by element, so that no lane is wasted (head_dim 40).
+template <class P>
+struct Layout {
+  std::int64_t depth;   // head_dim in steps, times kStep
+  std::int64_t values;  // lanes of an output row: head_dim in whole vectors
+  std::int64_t full;    // lanes of the whole vectors of one step
+  std::int64_t a_key;   // packed elements for one key
+  bool tail;
+  explicit Layout(std::int64_t head_dim)
+      : depth(round_up(head_dim, P::kStep)), values(round_up(head_dim, kLanes)), full(values) {
+    const std::int64_t rest = head_dim % kLanes;
+    tail = P::kPairs && head_dim > kLanes && rest > 0 && rest <= kLanes / 2;
+    if (tail) full -= kLanes;
+    a_key = full + (tail ? kLanes / 2 : 0);
+  }
+};
+
+template <class P>
+std::int64_t packed_bytes(std::int64_t keys, std::int64_t head_dim) {
+  const Layout<P> layout(head_dim);
+  const std::int64_t width = layout.a_key > layout.depth ? layout.a_key : layout.depth;
+  return round_up(keys, kKeyTile) * width * static_cast<std::int64_t>(sizeof(typename P::Element));
+}
+
+template <class P>
+std::int64_t scratch_bytes(std::int64_t head_dim) {
+  const Layout<P> layout(head_dim);
+  return kQueryBlock * (layout.values + kLanes + 1) * 4 +
+         round_up(
+             kQueryBlock * layout.depth * static_cast<std::int64_t>(sizeof(typename P::Element)),
+             64);
+}
+
+template <class T, class P>
+void pack_keys(const void* k_bytes, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
+               void* packed) {
+  const T* k = static_cast<const T*>(k_bytes);
+  auto* out = static_cast<typename P::Element*>(packed);
+  const std::int64_t depth = Layout<P>(head_dim).depth;
+  for (std::int64_t k0 = 0; k0 < keys; k0 += kKeyTile, out += kKeyTile * depth) {
+    const std::int64_t count = smaller(kKeyTile, keys - k0);
+    __builtin_memset(out, 0, static_cast<std::size_t>(kKeyTile * depth) * sizeof(*out));
+    for (std::int64_t d = 0; d < head_dim; ++d) {
+      const T* from = k + k0 * stride + d;
+      auto* to = out + d / P::kStep * P::kStep * kKeyTile + d % P::kStep;
+      for (std::int64_t i = 0; i < count; ++i) to[i * P::kStep] = P::convert(from[i * stride]);
+    }
+  }
+}
+
+template <class T, class P>
+void pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
+                 void* packed) {
+  const T* v = static_cast<const T*>(v_bytes);
+  auto* out = static_cast<typename P::Element*>(packed);
+  const Layout<P> layout(head_dim);
+  const std::int64_t padded = round_up(keys, kKeyTile);
+  if (padded != keys || layout.values != head_dim) {
+    __builtin_memset(out, 0, static_cast<std::size_t>(padded * layout.a_key) * sizeof(*out));
+  }
+  const std::int64_t whole = smaller(layout.full, head_dim);
+  for (std::int64_t key = 0; key < keys; ++key) {
+    const T* from = v + key * stride;
+    auto* pair = out + key / (2 * P::kStep) * 2 * P::kStep * layout.a_key + key % P::kStep;
+    const std::int64_t turn = key / P::kStep % 2;
+    auto* to = pair + turn * layout.full * P::kStep;
+    for (std::int64_t d = 0; d < whole; ++d) to[d * P::kStep] = P::convert(from[d]);
+    to = pair + (2 * layout.full + turn) * P::kStep;
+    for (std::int64_t d = whole; d < head_dim; ++d) {
+      to[2 * (d - whole) * P::kStep] = P::convert(from[d]);
+    }
+  }
+}
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA
