@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <utf8proc.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,58 +19,11 @@ namespace {
 constexpr std::size_t kTold = 20;
 constexpr std::int64_t kMostMistakes = 1'000;
 constexpr std::size_t kJudgedBytes = 64;
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-
-/// The code point at the start of `text`, and its bytes; bytes <= 0 where it is invalid UTF-8.
-std::pair<utf8proc_int32_t, utf8proc_ssize_t> code_point(std::string_view text) {
-  utf8proc_int32_t point = -1;
-  const auto used = utf8proc_iterate(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                     static_cast<utf8proc_ssize_t>(text.size()), &point);
-  return {point, used};
-}
-
-/// White space as Python's str.strip() takes it, which the webui uses on its lists.
-bool is_space(utf8proc_int32_t c) {
-  return (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x20) || c == 0x85 || c == 0xA0 ||
-         c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-         c == 0x205F || c == 0x3000;
-}
-
-/// Position of the first byte that is not UTF-8, or npos.
-std::size_t first_invalid(std::string_view text) {
-  std::size_t at = 0;
-  while (at < text.size()) {
-    if (static_cast<unsigned char>(text[at]) < 0x80) {
-      ++at;
-      continue;
-    }
-    const auto used = code_point(text.substr(at)).second;
-    if (used <= 0) return at;
-    at += static_cast<std::size_t>(used);
-  }
-  return std::string_view::npos;
-}
-
-/// `text`, valid UTF-8, without the white space around it.
-std::string_view stripped(std::string_view text) {
-  std::size_t first = text.size();
-  std::size_t last = 0;
-  for (std::size_t at = 0; at < text.size();) {
-    const auto [point, used] = code_point(text.substr(at));
-    const std::size_t next = at + static_cast<std::size_t>(used);
-    if (!is_space(point)) {
-      first = std::min(first, at);
-      last = next;
-    }
-    at = next;
-  }
-  return first < last ? text.substr(first, last - first) : std::string_view();
-}
 
 }  // namespace
 
-PromptLineReader::PromptLineReader(std::string name, const PromptLimits& limits)
-    : name_(std::move(name)), limits_(limits) {}
+PromptLineReader::PromptLineReader(std::string name, const ListRules& rules)
+    : name_(std::move(name)), rules_(rules), parser_(rules) {}
 
 void PromptLineReader::refuse(const std::string& problem) const {
   throw InputError(ExitCode::bad_list, "prompt list '" + printable(name_) + "' " + problem);
@@ -86,11 +38,30 @@ void PromptLineReader::refuse_mistakes() const {
   refuse(text + "; correct them and start again");
 }
 
-void PromptLineReader::add_mistake(const std::string& what) {
+void PromptLineReader::add_mistake(const PromptEntry& entry) {
   if (mistakes_.size() < kTold) {
-    mistakes_.push_back("line " + std::to_string(list_.lines) + ": " + what);
+    mistakes_.push_back("line " + std::to_string(entry.line) + ": " + entry.fields->mistake);
   }
   if (++mistake_count_ >= kMostMistakes) refuse_mistakes();
+}
+
+void PromptLineReader::take(ParsedLine parsed) {
+  switch (parsed.kind) {
+    case ParsedLine::Kind::blank:
+      ++list_.blank_lines;
+      return;
+    case ParsedLine::Kind::part:
+      return;
+    case ParsedLine::Kind::mistake:
+      if (!rules_.keep_going) return add_mistake(parsed.entry);
+      break;
+    case ParsedLine::Kind::prompt:
+      break;
+  }
+  if (list_.prompts.size() >= rules_.limits.prompts) {
+    refuse("has more than " + std::to_string(rules_.limits.prompts) + " prompts; split it");
+  }
+  list_.prompts.push_back(std::move(parsed.entry));
 }
 
 void PromptLineReader::refuse_wide_text(std::string_view start) const {
@@ -106,8 +77,8 @@ void PromptLineReader::refuse_wide_text(std::string_view start) const {
 
 void PromptLineReader::feed(std::string_view bytes) {
   bytes_ += bytes.size();
-  if (bytes_ > limits_.total_bytes) {
-    refuse("is longer than " + std::to_string(limits_.total_bytes) +
+  if (bytes_ > rules_.limits.total_bytes) {
+    refuse("is longer than " + std::to_string(rules_.limits.total_bytes) +
            " bytes, the most that a list may have; split it");
   }
   std::string joined;
@@ -119,17 +90,14 @@ void PromptLineReader::feed(std::string_view bytes) {
     bytes = joined;
     started_ = true;
     refuse_wide_text(bytes.substr(0, kJudgedBytes));
-    if (bytes.substr(0, kByteOrderMark.size()) == kByteOrderMark) {
-      bytes.remove_prefix(kByteOrderMark.size());
-    }
   }
   while (!bytes.empty()) {
     const std::size_t end = bytes.find('\n');
     const std::string_view part = bytes.substr(0, end);
     line_open_ = true;
-    // One byte more than allowed, for the CR of a CR LF.
-    const std::size_t room =
-        limits_.line_bytes + 1 - std::min(line_.size(), limits_.line_bytes + 1);
+    // Two bytes more than allowed: the CR of a CR LF, and one that shows the excess.
+    const std::size_t most = rules_.limits.line_bytes + 2;
+    const std::size_t room = most - std::min(line_.size(), most);
     line_.append(part.substr(0, room));
     if (part.size() > room) line_too_long_ = true;
     if (line_too_long_ && line_.find('\0') != std::string::npos) {
@@ -145,39 +113,8 @@ void PromptLineReader::feed(std::string_view bytes) {
 void PromptLineReader::end_line() {
   ++list_.lines;
   line_open_ = false;
-  std::string line = std::exchange(line_, std::string());
-  const bool too_long = std::exchange(line_too_long_, false);
-  if (!too_long && !line.empty() && line.back() == '\r') line.pop_back();
-  if (too_long || line.size() > limits_.line_bytes) {
-    add_mistake("longer than " + std::to_string(limits_.line_bytes) + " bytes");
-    return;
-  }
-  const std::size_t invalid = first_invalid(line);
-  const std::size_t nul = line.find('\0');
-  const std::size_t carriage_return = line.find('\r');
-  const std::size_t first = std::min({invalid, nul, carriage_return});
-  if (first != std::string::npos) {
-    const std::string at = " at byte " + std::to_string(first + 1);
-    if (first == invalid) {
-      char hex[8];
-      std::snprintf(hex, sizeof hex, "0x%02X", static_cast<unsigned char>(line[first]));
-      add_mistake("invalid UTF-8" + at + " (" + hex + ")");
-    } else if (first == nul) {
-      add_mistake("NUL" + at);
-    } else {
-      add_mistake("carriage return inside the line" + at + " (old Mac line ends? tr '\\r' '\\n')");
-    }
-    return;
-  }
-  const std::string_view prompt = stripped(line);
-  if (prompt.empty()) {
-    ++list_.blank_lines;
-    return;
-  }
-  if (list_.prompts.size() >= limits_.prompts) {
-    refuse("has more than " + std::to_string(limits_.prompts) + " prompts; split it");
-  }
-  list_.prompts.push_back({std::string(prompt), list_.lines, nullptr});
+  line_too_long_ = false;
+  take(parser_.line(std::exchange(line_, std::string()), list_.lines));
 }
 
 PromptList PromptLineReader::finish() {
@@ -186,10 +123,12 @@ PromptList PromptLineReader::finish() {
     started_ = true;
     const std::string bytes = std::exchange(start_, std::string());
     bytes_ -= bytes.size();
-    const bool marked = bytes.substr(0, kByteOrderMark.size()) == kByteOrderMark;
-    feed(std::string_view(bytes).substr(marked ? kByteOrderMark.size() : 0));
+    feed(bytes);
   }
   if (line_open_) end_line();
+  if (ParsedLine left = parser_.end(); left.kind == ParsedLine::Kind::mistake) {
+    take(std::move(left));
+  }
   if (mistake_count_ > 0) refuse_mistakes();
   if (list_.prompts.empty()) {
     refuse("has no prompts (" + std::to_string(list_.blank_lines) +
@@ -198,8 +137,8 @@ PromptList PromptLineReader::finish() {
   return std::exchange(list_, PromptList());
 }
 
-PromptList read_prompts(int descriptor, const std::string& name, const PromptLimits& limits) {
-  PromptLineReader reader(name, limits);
+PromptList read_prompts(int descriptor, const std::string& name, const ListRules& rules) {
+  PromptLineReader reader(name, rules);
   struct stat status {};
   if (::fstat(descriptor, &status) == 0 && S_ISDIR(status.st_mode)) {
     throw InputError(ExitCode::bad_list,
@@ -219,8 +158,8 @@ PromptList read_prompts(int descriptor, const std::string& name, const PromptLim
   return reader.finish();
 }
 
-PromptList read_prompt_file(const std::string& path, const PromptLimits& limits) {
-  if (path == "-") return read_prompts(STDIN_FILENO, "standard input", limits);
+PromptList read_prompt_file(const std::string& path, const ListRules& rules) {
+  if (path == "-") return read_prompts(STDIN_FILENO, "standard input", rules);
   int descriptor = -1;
   do {
     descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
@@ -234,7 +173,7 @@ PromptList read_prompt_file(const std::string& path, const PromptLimits& limits)
     int descriptor;
     ~Closing() { ::close(descriptor); }
   } const closing{descriptor};
-  return read_prompts(descriptor, path, limits);
+  return read_prompts(descriptor, path, rules);
 }
 
 }  // namespace diffuse

@@ -7,25 +7,19 @@
 #include <vector>
 
 #include "core/io/prompt_entry.hpp"
+#include "core/io/prompt_parser.hpp"
 
 namespace diffuse {
 
-/// What a list may hold at most; a list is read in pieces, so a hostile one costs little memory.
-struct PromptLimits {
-  std::size_t line_bytes = 65'536;
-  std::uint64_t total_bytes = 2'147'483'647;
-  std::size_t prompts = 10'000'000;
-};
-
-/// Splits the bytes of a plain prompt list into prompts: one a line, no comment syntax.
+/// Reads the bytes of a whole prompt list, in the format that the rules say; no comment syntax.
 ///
 /// UTF-8; a byte order mark at the very start is dropped; a line ends in LF or CR LF, the last may
 /// end in neither. White space around a prompt (as Unicode defines it) is stripped: tokenizers do
-/// not see it, and the webui strips it as well. Mistakes are collected, one for each bad line:
-/// invalid UTF-8, a NUL byte, a carriage return inside a line, a line longer than the limit.
+/// not see it, and the webui strips it as well. Mistakes (see PromptParser) are collected, one for
+/// each wrong line; with keep_going each of these lines is an entry with a mistake.
 class PromptLineReader {
  public:
-  explicit PromptLineReader(std::string name, const PromptLimits& limits = {});
+  explicit PromptLineReader(std::string name, const ListRules& rules = {});
 
   /// The next bytes of the list, cut anywhere.
   /// Throws InputError(bad_list) where reading on is pointless: a list over a limit, UTF-16,
@@ -38,13 +32,15 @@ class PromptLineReader {
 
  private:
   void end_line();
-  void add_mistake(const std::string& what);
+  void take(ParsedLine parsed);
+  void add_mistake(const PromptEntry& entry);
   void refuse_wide_text(std::string_view start) const;
   [[noreturn]] void refuse(const std::string& problem) const;
   [[noreturn]] void refuse_mistakes() const;
 
   std::string name_;
-  PromptLimits limits_;
+  ListRules rules_;
+  PromptParser parser_;
   PromptList list_;
   std::string line_;
   std::uint64_t bytes_ = 0;
@@ -58,9 +54,9 @@ class PromptLineReader {
 
 /// Reads a whole prompt list from a file, a pipe, or, for "-", from standard input.
 /// Throws InputError(bad_list): missing, unreadable, a folder, or as PromptLineReader says.
-PromptList read_prompt_file(const std::string& path, const PromptLimits& limits = {});
+PromptList read_prompt_file(const std::string& path, const ListRules& rules = {});
 
 /// The same from an open descriptor, which stays open; `name` is for messages.
-PromptList read_prompts(int descriptor, const std::string& name, const PromptLimits& limits = {});
+PromptList read_prompts(int descriptor, const std::string& name, const ListRules& rules = {});
 
 }  // namespace diffuse

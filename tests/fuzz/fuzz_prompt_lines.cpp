@@ -13,7 +13,7 @@ namespace {
 std::string read(std::string_view list, std::size_t piece, const PromptLimits& limits,
                  PromptList& result) {
   return refusal([&] {
-    PromptLineReader reader("a list", limits);
+    PromptLineReader reader("a list", {.limits = limits});
     for (std::size_t at = 0; at < list.size(); at += piece) reader.feed(list.substr(at, piece));
     result = reader.finish();
   });

@@ -14,7 +14,7 @@ namespace {
 
 /// Fed whole and byte by byte, which must not differ.
 PromptList read_text(const std::string& text, const PromptLimits& limits = {}) {
-  PromptLineReader slow("list.txt", limits);
+  PromptLineReader slow("list.txt", {.limits = limits});
   std::string slow_error;
   PromptList slowly;
   try {
@@ -23,7 +23,7 @@ PromptList read_text(const std::string& text, const PromptLimits& limits = {}) {
   } catch (const Error& error) {
     slow_error = error.what();
   }
-  PromptLineReader reader("list.txt", limits);
+  PromptLineReader reader("list.txt", {.limits = limits});
   try {
     reader.feed(text);
     PromptList list = reader.finish();
@@ -133,7 +133,7 @@ TEST_CASE("limits of a list") {
 TEST_CASE("lists from files and pipes") {
   const auto told = [](const std::string& path, const PromptLimits& limits = {}) -> std::string {
     try {
-      read_prompt_file(path, limits);
+      read_prompt_file(path, {.limits = limits});
     } catch (const InputError& error) {
       CHECK(error.code() == ExitCode::bad_list);
       return error.what();
