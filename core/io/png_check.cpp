@@ -70,8 +70,8 @@ bool sane_header(std::string_view data) {
   if (data.size() != 13) return false;
   const std::uint32_t width = big_endian(data.data());
   const std::uint32_t height = big_endian(data.data() + 4);
-  const int depth = data[8];
-  const int color = data[9];
+  const int depth = static_cast<unsigned char>(data[8]);
+  const int color = static_cast<unsigned char>(data[9]);
   const bool depth_fits = color == 0
                               ? depth == 1 || depth == 2 || depth == 4 || depth == 8 || depth == 16
                           : color == 3 ? depth == 1 || depth == 2 || depth == 4 || depth == 8

@@ -8,9 +8,9 @@ namespace {
 constexpr std::int64_t kTextTokens = 77;  // usual length of encoder_hidden_states
 
 Ops::AttentionParams params_of(const AttentionConfig& config) {
-  const auto head_dim = static_cast<double>(config.query_dim / config.num_attention_heads);
+  const std::int64_t head_dim = config.query_dim / config.num_attention_heads;
   return {.heads = config.num_attention_heads,
-          .scale = static_cast<float>(1.0 / std::sqrt(head_dim)),
+          .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))),
           .causal = false,
           .upcast = config.upcast};
 }

@@ -139,7 +139,7 @@ MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job
   const DenoiseSettings settings{.height = job.height / factor,
                                  .width = job.width / factor,
                                  .schedule = model.schedule_for(job)};
-  add(model.text_->program((guided ? 2 : 1) * pictures, std::max(job.clip_skip, 0)),
+  add(model.text_->program(std::int64_t{guided ? 2 : 1} * pictures, std::max(job.clip_skip, 0)),
       need.encode_flops);
   add(model.denoise_->step_program(pictures, guided, settings, model.tokenizer_.model_max_length(),
                                    job.guidance_scale),

@@ -14,6 +14,7 @@ constexpr std::int64_t kMaxLevels = 12;
 
 std::vector<int> to_ints(const std::vector<std::int64_t>& values) {
   std::vector<int> out;
+  out.reserve(values.size());
   for (const std::int64_t value : values) out.push_back(static_cast<int>(value));
   return out;
 }

@@ -43,6 +43,7 @@ class Backend {
 
   /// From now on, `prepare` puts weights there; null: into memory of its own. Backends whose
   /// weights lie on a device ignore it.
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): overriders keep it
   virtual void place_weights(std::shared_ptr<WeightMemory>) {}
 
   /// Performs one op. Every op of the variant is implemented by every backend.

@@ -38,13 +38,13 @@ ClipTextModel::Layer ClipTextModel::load_layer(const WeightReader& at, const Cli
 
 Tensor ClipTextModel::forward_layer(Ops& ops, const Layer& layer, const Tensor& hidden) const {
   const std::int64_t c = config_.hidden_size;
-  const double head_dim = static_cast<double>(c / config_.num_attention_heads);
+  const std::int64_t head_dim = c / config_.num_attention_heads;
   const Tensor qkv =
       ops.linear(layer.layer_norm1.forward(ops, hidden), layer.qkv_proj, {.bias = layer.qkv_bias});
   const Tensor attended =
       ops.attention(qkv.columns(0, c), qkv.columns(c, 2 * c), qkv.columns(2 * c, 3 * c),
                     {.heads = config_.num_attention_heads,
-                     .scale = static_cast<float>(1.0 / std::sqrt(head_dim)),
+                     .scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(head_dim))),
                      .causal = true,
                      .upcast = false});
   const Tensor h = layer.out_proj.forward(ops, attended, hidden);

@@ -140,7 +140,7 @@ StepTables UNet2DConditionModel::step_tables(Ops& ops, std::span<const double> t
   const auto steps = static_cast<std::int64_t>(timesteps.size());
   const std::int64_t width = config_.block_out_channels.front();
   const auto in_dtype = [&](const std::vector<float>& values, const Shape& shape) {
-    const Tensor f32 = ops.upload(values, shape);
+    Tensor f32 = ops.upload(values, shape);
     if (ops.dtype() == DType::f32) return f32;
     Tensor out = ops.make(ops.dtype(), shape);
     ops.copy(f32, out);
