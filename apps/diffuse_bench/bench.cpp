@@ -5,9 +5,14 @@
 #include <cstdlib>
 #include <ctime>
 #include <fstream>
+#include <istream>
+#include <map>
+#include <ostream>
 
 #include "apps/diffuse_batch/find_model.hpp"
 #include "apps/diffuse_bench/networks.hpp"
+#include "core/base/error.hpp"
+#include "core/base/text.hpp"
 #include "core/base/threads.hpp"
 #include "core/tensor/shape_backend.hpp"
 #include "kernels/make_backend.hpp"
@@ -66,37 +71,71 @@ std::vector<std::string> wanted_networks(const BenchOptions& o) {
   return wanted;
 }
 
+// What every measurement begins with.
+struct Setup {
+  explicit Setup(const BenchOptions& o)
+      : model(find_model(o.model, mpi::process_environment)),
+        folder(ModelFolder::open(model, {})),
+        threads(prepare_threads(o.threads, 0, 1).threads),
+        backend(make_backend(
+            "cpu", {.threads = threads, .force_isa = {}, .lean = o.lean, .device_index = 0})) {
+    const bool bf16 =
+        o.dtype == "bf16" || (o.dtype == "auto" && backend->refuses(DType::bf16).empty());
+    settings = {.dtype = bf16 ? DType::bf16 : DType::f32,
+                .width = o.width,
+                .height = o.height,
+                .batch_size = o.batch_size,
+                .steps = o.repeats};
+  }
+
+  std::string model;
+  ModelFolder folder;
+  int threads;
+  std::unique_ptr<Backend> backend;
+  NetworkSettings settings;
+};
+
 }  // namespace
+
+void serve(const BenchOptions& o, std::istream& in, std::ostream& out) {
+  constexpr int kMostPasses = 40;
+  Setup setup(o);
+  setup.settings.steps = kMostPasses;
+  Networks networks(setup.folder, *setup.backend, setup.settings, false);
+  std::map<std::string, const Program*> programs;
+  for (const std::string& name : wanted_networks(o)) programs[name] = &networks.program(name);
+  out << "ready" << std::endl;
+  int passes = 0;
+  for (std::string name; std::getline(in, name) && passes < kMostPasses; ++passes) {
+    const auto found = programs.find(name);
+    if (found == programs.end()) throw ConfigError("no network of this run: " + printable(name));
+    NetworkResult result = list_ops(name, *found->second, {});
+    time_ops(result, *found->second, *setup.backend, 1, {});
+    out << nlohmann::json{{"seconds", result.seconds()}, {"peak_rss_bytes", peak_rss_bytes()}}
+               .dump()
+        << std::endl;
+  }
+}
 
 BenchResult run_bench(const BenchOptions& o) {
   BenchResult result;
   result.date = utc_date();
   result.cpu = cpu_name();
   result.load_before = load_averages();
-  result.model = find_model(o.model, mpi::process_environment);
-  const ModelFolder folder = ModelFolder::open(result.model, {});
-  result.threads = prepare_threads(o.threads, 0, 1).threads;
+  const Setup setup(o);
+  result.model = setup.model;
+  result.threads = setup.threads;
   result.batch_size = o.batch_size;
+  result.backend = setup.backend->numerics();
+  result.dtype = setup.settings.dtype;
   const std::optional<std::regex> filter =
       o.filter.empty() ? std::nullopt : std::make_optional<std::regex>(o.filter);
-
-  const std::unique_ptr<Backend> backend =
-      make_backend("cpu", {.threads = result.threads, .force_isa = {}, .device_index = 0});
-  result.backend = backend->numerics();
-  const bool bf16 =
-      o.dtype == "bf16" || (o.dtype == "auto" && backend->refuses(DType::bf16).empty());
-  result.dtype = bf16 ? DType::bf16 : DType::f32;
   if (!o.floors) result.peaks = measure_peaks(result.threads);
   reset_peak_rss();
 
-  const NetworkSettings settings{.dtype = result.dtype,
-                                 .width = o.width,
-                                 .height = o.height,
-                                 .batch_size = o.batch_size,
-                                 .steps = o.repeats};
   ShapeBackend shapes;
-  Networks floors(folder, shapes, settings, true);
-  Networks networks(folder, *backend, settings, o.floors);
+  Networks floors(setup.folder, shapes, setup.settings, true);
+  Networks networks(setup.folder, *setup.backend, setup.settings, o.floors);
   result.width = floors.settings().width;
   result.height = floors.settings().height;
   for (const std::string& name : wanted_networks(o)) {
@@ -104,7 +143,7 @@ BenchResult run_bench(const BenchOptions& o) {
     const Program& program = o.floors ? shape_program : networks.program(name);
     NetworkResult network = list_ops(name, program, filter);
     network.shape_flops = list_ops(name, shape_program, {}).flops();
-    if (!o.floors) time_ops(network, program, *backend, o.repeats, filter);
+    if (!o.floors) time_ops(network, program, *setup.backend, o.repeats, filter);
     result.networks.push_back(std::move(network));
   }
   result.peak_rss_bytes = peak_rss_bytes();

@@ -19,6 +19,10 @@ void perform(const diffuse::bench::BenchOptions& o) {
     std::cout << comparison(o.compare[0], o.compare[1], o.rows);
     return;
   }
+  if (o.serve) {
+    serve(o, std::cin, std::cout);
+    return;
+  }
   const BenchResult result = run_bench(o);
   if (o.json != "-") std::cout << table(result, o.rows);
   if (o.json.empty()) return;

@@ -30,7 +30,10 @@ void add_options(CLI::App& app, BenchOptions& o) {
       ->check(CLI::IsMember(network_names()));
   app.add_option("--filter", o.filter,
                  "Measure only ops whose label matches this regular expression, e.g. 'conv2d 3x3'");
+  app.add_flag("--lean", o.lean, "As diffuse-batch's --memory lean");
   app.add_flag("--floors", o.floors, "Operations, bytes and memory from shapes alone; no times");
+  app.add_flag("--serve", o.serve,
+               "Read names of networks from standard input, time one pass of each");
   app.add_option("--rows", o.rows, "Rows of each table of ops")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();

@@ -9,6 +9,7 @@ namespace diffuse::bench {
 struct BenchOptions {
   std::string model;           ///< as of diffuse-batch
   std::string dtype = "auto";  ///< "auto": bf16 where it is native, else f32
+  bool lean = false;           ///< as --memory lean of diffuse-batch
   int threads = 0;             ///< 0: all cores
   int width = 0, height = 0;   ///< 0: as the model was trained
   int batch_size = 1;
@@ -16,6 +17,7 @@ struct BenchOptions {
   std::vector<std::string> networks;  ///< empty: all
   std::string filter;                 ///< regular expression over the labels of ops
   bool floors = false;                ///< shapes only: no weights, no times
+  bool serve = false;                 ///< passes on request, see serve()
   int rows = 25;                      ///< of each table of ops
   std::string json;                   ///< file for the result, "-" = standard output
   std::vector<std::string> compare;   ///< two result files
