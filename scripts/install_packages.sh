@@ -11,7 +11,7 @@ packages=(
 )
 if [ "${1:-}" = --ci ]; then
   packages+=(clang clang-format clang-tidy libomp-dev)
-  packages+=(slurm-wlm munge iproute2)
+  packages+=(slurm-wlm munge iproute2 strace)
   packages+=(libclang-rt-14-dev ccache)
 fi
 
