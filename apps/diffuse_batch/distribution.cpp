@@ -1,6 +1,7 @@
 #include "apps/diffuse_batch/distribution.hpp"
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -32,12 +33,13 @@ bool is_dynamic(const Options& options, const std::vector<RenderJob>& jobs) {
 }  // namespace
 
 Distribution distribute(const mpi::Communicator& comm, const RunSettings& settings,
-                        std::vector<RenderJob> open) {
+                        std::vector<RenderJob> open, RunTimes& times) {
   Distribution out;
   std::vector<std::string> parts;
   const int ranks = comm.size();
   together(comm, [&] {
     if (!comm.is_root()) return;
+    const Timed timed(times.splitting);
     if (is_dynamic(settings.options, open)) {
       log()->debug("schedule: dynamic");
       out.pool.emplace(std::move(open), settings.batch_size);
@@ -46,9 +48,18 @@ Distribution distribute(const mpi::Communicator& comm, const RunSettings& settin
     }
     const bool padding = settings.options.apply_padding && !open.empty();
     for (int rank = 0; rank < ranks; ++rank) {
-      parts.push_back(pack_jobs(jobs_of_part(open, ranks, rank, padding)));
+      if (padding) {
+        parts.push_back(pack_jobs(jobs_of_part(open, ranks, rank, true)));
+        continue;
+      }
+      const Share share = share_of(open.size(), ranks, rank, false);
+      const auto jobs = std::span(open).subspan(share.begin, share.length);
+      parts.push_back(pack_jobs(jobs));
+      for (RenderJob& job : jobs) job = {};  // a long list is not held twice
     }
+    open = {};
   });
+  const Timed timed(times.scattering);
   const bool dynamic = !comm.all_of(!out.pool.has_value());
   std::vector<RenderJob> mine = unpack_jobs(comm.scatter_bytes(0, parts));
   out.any = !mine.empty();

@@ -6,6 +6,7 @@
 
 #include "apps/diffuse_batch/job_source.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
+#include "apps/diffuse_batch/run_times.hpp"
 #include "mpi/communicator.hpp"
 
 namespace diffuse {
@@ -23,6 +24,6 @@ struct Distribution {
 /// for each rank, and the others are fetched, one batch ahead, by who is done first. `auto`: static
 /// if all jobs cost the same, else dynamic. Throws AgreedEnd.
 Distribution distribute(const mpi::Communicator& comm, const RunSettings& settings,
-                        std::vector<RenderJob> open);
+                        std::vector<RenderJob> open, RunTimes& times);
 
 }  // namespace diffuse

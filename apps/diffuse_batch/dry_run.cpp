@@ -23,10 +23,10 @@ std::string gigaflops(double flops) {
 }  // namespace
 
 void print_plan(std::ostream& out, const JobList& list, const RunSettings& settings,
-                const ModelFolder& folder, int ranks) {
+                const ModelFolder* folder, int ranks) {
   const Options& o = settings.options;
   const std::vector<RenderJob>& jobs = list.jobs();
-  out << "prompts: " << list.prompts().prompts.size() << " (" << list.prompts().blank_lines
+  out << "prompts: " << list.prompt_count() << " (" << list.blank_lines()
       << " blank lines skipped)\n"
       << "pictures: " << jobs.size() << ", " << *o.width << " x " << *o.height << "\n"
       << "model: " << settings.model << ", fingerprint " << settings.fingerprint.substr(0, 16)
@@ -46,8 +46,9 @@ void print_plan(std::ostream& out, const JobList& list, const RunSettings& setti
         << settings.batch_size << "\n";
   }
 
+  if (folder == nullptr) return;
   const MemoryNeed need =
-      StableDiffusion::need(folder, jobs.front(), settings.batch_size, settings.dtype);
+      StableDiffusion::need(*folder, jobs.front(), settings.batch_size, settings.dtype);
   out << "memory of a rank: weights " << mebibytes(need.weights) << ", activations "
       << mebibytes(need.arena) << "\n"
       << "work of a batch: text " << gigaflops(need.encode_flops) << ", step "

@@ -11,6 +11,6 @@ namespace diffuse {
 /// The plan of a run: jobs per rank, batches, settings, memory and work, from shapes alone; no
 /// weight is read and nothing is written.
 void print_plan(std::ostream& out, const JobList& list, const RunSettings& settings,
-                const ModelFolder& folder, int ranks);
+                const ModelFolder* folder, int ranks);
 
 }  // namespace diffuse

@@ -11,13 +11,21 @@ constexpr std::size_t kProfileRows = 40;
 
 }  // namespace
 
-AgreedEnd finish_run(const mpi::Communicator& comm, const Preparation& prepared,
+AgreedEnd finish_run(const mpi::Communicator& comm, Preparation& prepared,
                      std::optional<JobList>& list, Reporter* reporter, AgreedEnd end) {
   try {
     together(comm, [&] {
       if (!comm.is_root()) return;
       reporter->finish();
-      list->close_output(prepared.settings, end.code);
+      RunSummary& summary = prepared.summary;
+      summary.rendered = reporter->done() - reporter->failed();
+      summary.failed = reporter->failed();
+      summary.failures = reporter->failures();
+      list->sum_up(summary);
+      {
+        const Timed timed(summary.times.merging);
+        list->close_output(prepared.settings, end.code);
+      }
       if (prepared.tracing) {
         log()->info("profile of rank 0:\n{}", profile_table(*prepared.tracing, kProfileRows));
       }

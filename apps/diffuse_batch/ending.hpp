@@ -12,7 +12,8 @@ namespace diffuse {
 
 /// Collective, after the rendering: what is still to be told and written on root (`list` and
 /// `reporter` are read there). Returns how the run ends.
-AgreedEnd finish_run(const mpi::Communicator& comm, const Preparation& prepared,
+/// Completes the summary of `prepared`.
+AgreedEnd finish_run(const mpi::Communicator& comm, Preparation& prepared,
                      std::optional<JobList>& list, Reporter* reporter, AgreedEnd end);
 
 }  // namespace diffuse

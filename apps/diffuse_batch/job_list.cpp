@@ -1,9 +1,12 @@
 #include "apps/diffuse_batch/job_list.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <random>
+#include <span>
 #include <system_error>
+#include <utility>
 
 #include "apps/diffuse_batch/latent_file.hpp"
 #include "apps/diffuse_batch/overviews.hpp"
@@ -15,6 +18,8 @@
 
 namespace diffuse {
 namespace {
+
+constexpr std::size_t kLinesAtOnce = 10'000;
 
 std::string short_number(double value) {
   char text[32];
@@ -64,6 +69,22 @@ std::uint64_t seed_recorded(const std::string& text) {
   return seed;
 }
 
+// Asked to go on and not to begin: a mistyped folder is not rendered into anew.
+void check_something_to_resume(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  if (std::filesystem::exists(folder / kRunRecordName, ignored)) return;
+  throw InputError(ExitCode::bad_output,
+                   "output folder '" + printable(folder.string()) + "' has no " + kRunRecordName +
+                       ", so there is no run that --resume could go on with; name the folder of "
+                       "that run, or leave --resume out");
+}
+
+void check_job_count(std::size_t jobs) {
+  if (jobs <= static_cast<std::size_t>(kMaxJobs)) return;
+  throw ConfigError("the list makes more than " + std::to_string(kMaxJobs) +
+                    " pictures at once; split the list or lower --num-images-per-prompt");
+}
+
 DType dtype_named(const std::string& name) {
   for (const DType dtype : {DType::f32, DType::f16, DType::bf16}) {
     if (name == name_of(dtype)) return dtype;
@@ -77,6 +98,9 @@ DType dtype_named(const std::string& name) {
 JobList JobList::read(const Options& options) {
   JobList list;
   list.list_ = read_prompt_file(options.prompts);
+  list.prompt_count_ = list.list_.prompts.size();
+  list.output_dir_ = options.output_dir;
+  list.files_ = options.output_type != "none";
   return list;
 }
 
@@ -86,7 +110,17 @@ void JobList::expand(const RunSettings& settings) {
   expand.base_seed = settings.base_seed;
   expand.num_images_per_prompt = settings.options.num_images_per_prompt;
   expand.extension = settings.options.output_type == "latent" ? ".safetensors" : ".png";
-  jobs_ = expand_lines(list_.prompts, expand);
+  // In pieces, each freed when it is done: a long list and its jobs are not held twice.
+  jobs_.reserve(list_.prompts.size() * static_cast<std::size_t>(expand.num_images_per_prompt));
+  const std::span<PromptEntry> lines(list_.prompts);
+  for (std::size_t at = 0; at < lines.size(); at += kLinesAtOnce) {
+    const auto piece = lines.subspan(at, std::min(kLinesAtOnce, lines.size() - at));
+    expand.first_index = static_cast<std::int64_t>(jobs_.size());
+    for (RenderJob& job : expand_lines(piece, expand)) jobs_.push_back(std::move(job));
+    check_job_count(jobs_.size());
+    for (PromptEntry& line : piece) line = {};
+  }
+  list_.prompts = {};
   if (settings.options.input_type == "latent") take_jobs_of_latents(settings);
   kept_.whole.assign(jobs_.size(), false);
 }
@@ -119,8 +153,9 @@ void JobList::match_record(RunSettings& settings) {
   settings.dtype = dtype_named(setting_of(record_, "dtype").value_or(""));
 }
 
-void JobList::open_output(RunSettings& settings) {
+void JobList::open_output(RunSettings& settings, RunTimes& times) {
   const std::filesystem::path folder = settings.options.output_dir;
+  if (settings.options.resume) check_something_to_resume(folder);
   prepare_output_folder(folder);
   check_overviews(settings.options);
   lock_ = std::make_unique<OutputFolderLock>(folder);
@@ -132,7 +167,11 @@ void JobList::open_output(RunSettings& settings) {
     settings.base_seed = std::random_device()();  // 32 bits: all that torch's CPU generator uses
   }
   match_record(settings);
-  expand(settings);
+  {
+    const Timed timed(times.splitting);
+    expand(settings);
+  }
+  const Timed timed(times.inspecting);
   kept_ = find_kept_jobs(settings, jobs_, record_.overwriting);
 }
 
@@ -149,25 +188,45 @@ void JobList::close_output(const RunSettings& settings, ExitCode code) {
   lock_.reset();
 }
 
-std::vector<RenderJob> JobList::open_jobs() const {
+std::vector<RenderJob> JobList::take_open_jobs() {
+  file_names_.reserve(jobs_.size());
+  lines_.reserve(jobs_.size());
+  for (const RenderJob& job : jobs_) {
+    file_names_.push_back(job.file_name);
+    lines_.push_back(job.line);
+  }
+  if (kept_.kept == 0) return std::exchange(jobs_, {});
   std::vector<RenderJob> open;
+  open.reserve(jobs_.size() - static_cast<std::size_t>(kept_.kept));
   for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    if (!kept_.whole[i]) open.push_back(jobs_[i]);
+    if (!kept_.whole[i]) open.push_back(std::move(jobs_[i]));
   }
   return open;
 }
 
-std::vector<RenderResult> JobList::kept(const RunSettings& settings) const {
-  std::vector<RenderResult> kept;
-  for (std::size_t i = 0; i < jobs_.size(); ++i) {
-    if (!kept_.whole[i]) continue;
-    RenderResult result;
-    result.index = jobs_[i].index;
-    result.path = output_path(settings, jobs_[i]);
-    result.seed = jobs_[i].seed;
-    kept.push_back(std::move(result));
+std::string JobList::path_of(std::int64_t index) const {
+  if (!files_) return "";
+  return (std::filesystem::path(output_dir_) / file_names_.at(static_cast<std::size_t>(index)))
+      .string();
+}
+
+std::vector<std::int64_t> JobList::kept() const {
+  std::vector<std::int64_t> kept;
+  for (std::size_t i = 0; i < kept_.whole.size(); ++i) {
+    if (kept_.whole[i]) kept.push_back(static_cast<std::int64_t>(i));
   }
   return kept;
+}
+
+void JobList::sum_up(RunSummary& summary) const {
+  summary.prompts = static_cast<std::int64_t>(prompt_count_);
+  summary.pictures = static_cast<std::int64_t>(job_count());
+  summary.kept = kept_.kept;
+  summary.adopted = kept_.adopted;
+  summary.rewritten = kept_.rewritten;
+  for (RunSummary::Failure& failure : summary.failures) {
+    failure.line = lines_.at(static_cast<std::size_t>(failure.index));
+  }
 }
 
 }  // namespace diffuse

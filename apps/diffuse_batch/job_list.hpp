@@ -6,6 +6,7 @@
 
 #include "apps/diffuse_batch/kept_jobs.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
+#include "apps/diffuse_batch/run_summary.hpp"
 #include "core/io/output_folder.hpp"
 #include "core/io/prompt_file.hpp"
 #include "core/io/run_record.hpp"
@@ -25,29 +26,41 @@ class JobList {
   /// Claims the output folder, matches or writes its run record (which may settle the base seed and
   /// the dtype in `settings`), expands the jobs and finds out which pictures are already there.
   /// Writes nothing yet. Throws InputError(bad_output or busy_output), Error(storage).
-  void open_output(RunSettings& settings);
+  void open_output(RunSettings& settings, RunTimes& times);
   /// Writes the run record, and records of pictures that were found without one: the model is
   /// loaded and the first picture comes next. Throws Error(storage).
   void write_record(const RunSettings& settings) const;
   /// Merges the records of all ranks, writes how the run ended and gives the folder back.
   void close_output(const RunSettings& settings, ExitCode code);
 
+  /// All jobs, until take_open_jobs().
   [[nodiscard]] const std::vector<RenderJob>& jobs() const { return jobs_; }
-  /// Jobs still to be rendered, in list order.
-  [[nodiscard]] std::vector<RenderJob> open_jobs() const;
-  /// What earlier runs finished.
-  [[nodiscard]] std::vector<RenderResult> kept(const RunSettings& settings) const;
-  [[nodiscard]] const PromptList& prompts() const { return list_; }
+  [[nodiscard]] std::size_t job_count() const { return kept_.whole.size(); }
+  /// Jobs still to be rendered, in list order: once, so that a long list is not held twice.
+  [[nodiscard]] std::vector<RenderJob> take_open_jobs();
+  /// Path of a picture as it is printed; empty with --output-type none.
+  [[nodiscard]] std::string path_of(std::int64_t index) const;
+  /// Indices of what earlier runs finished.
+  [[nodiscard]] std::vector<std::int64_t> kept() const;
+  /// Fills in what the list and the folder tell.
+  void sum_up(RunSummary& summary) const;
+  [[nodiscard]] std::size_t prompt_count() const { return prompt_count_; }
+  [[nodiscard]] std::int64_t blank_lines() const { return list_.blank_lines; }
 
  private:
   void take_jobs_of_latents(const RunSettings& settings);
   void match_record(RunSettings& settings);
 
   PromptList list_;
+  std::size_t prompt_count_ = 0;
   std::vector<RenderJob> jobs_;
+  std::vector<std::string> file_names_;  // per job, once the jobs are taken
+  std::vector<std::int64_t> lines_;      // the same
   KeptJobs kept_;
   std::unique_ptr<OutputFolderLock> lock_;
   RunRecord record_;
+  std::string output_dir_;
+  bool files_ = true;  // false with --output-type none
 };
 
 }  // namespace diffuse

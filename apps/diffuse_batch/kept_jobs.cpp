@@ -22,7 +22,9 @@ class Heads {
   std::optional<ManifestHead> of(std::int64_t index) {
     while (line_ && line_->index < index) step();
     if (!line_ || line_->index != index) return std::nullopt;
-    return parse_manifest_head(line_->text);
+    std::optional<ManifestHead> head = parse_manifest_head(line_->text);
+    step();
+    return head;
   }
   /// How many records are left.
   std::int64_t count_rest() {
@@ -191,6 +193,8 @@ ManifestRecord manifest_record_of(const RenderJob& job, const RunSettings& setti
   ManifestRecord record;
   record.index = job.index;
   record.line = job.line;
+  record.name = job.name;
+  record.metadata = job.metadata;
   record.job = picture_job(job, settings);
   record.job_hash = job_hash(record.job);
   return record;

@@ -64,8 +64,8 @@ void add_model_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember({"auto", "f32", "bf16", "f16"}))
       ->capture_default_str()
       ->group("Model");
-  app.add_option("--device", o.device, "Where to compute")
-      ->check(CLI::IsMember({"auto", "cpu", "cuda"}))
+  app.add_option("--device", o.device, "Where to compute; null: nowhere, stand-in pictures")
+      ->check(CLI::IsMember({"auto", "cpu", "cuda", "null"}))
       ->capture_default_str()
       ->group("Model");
 }
@@ -131,7 +131,7 @@ void add_run_options(CLI::App& app, Options& o) {
       ->capture_default_str()
       ->group(group);
   app.add_option("--output-type", o.output_type, "What is written for each job")
-      ->check(CLI::IsMember({"png", "latent"}))
+      ->check(CLI::IsMember({"png", "latent", "none"}))
       ->capture_default_str()
       ->group(group);
   app.add_option("--input-type", o.input_type,
@@ -153,9 +153,10 @@ void add_run_options(CLI::App& app, Options& o) {
   app.add_flag("--apply-padding", o.apply_padding,
                "Give every rank the same number of jobs by rendering copies of the last one")
       ->group(group);
-  app.add_option("--schedule", o.schedule,
-                 "How jobs reach the ranks: equal shares at once (static), or batch by batch to who "
-                 "is done first (dynamic); auto: static if all jobs cost the same")
+  app.add_option(
+         "--schedule", o.schedule,
+         "How jobs reach the ranks: equal shares at once (static), or batch by batch to who "
+         "is done first (dynamic); auto: static if all jobs cost the same")
       ->check(CLI::IsMember({"auto", "static", "dynamic"}))
       ->capture_default_str()
       ->group(group);
@@ -168,6 +169,13 @@ void add_run_options(CLI::App& app, Options& o) {
       ->capture_default_str()
       ->group(group);
   app.add_flag("--overwrite", o.overwrite, "Allow files in the output folder to be replaced")
+      ->group(group);
+  app.add_flag("--resume", o.resume,
+               "Only go on with a run: a folder without a run record is an error")
+      ->group(group);
+  app.add_option("--null-ms", o.null_ms, "--device null: milliseconds for each picture")
+      ->check(CLI::Range(0, 3'600'000))
+      ->capture_default_str()
       ->group(group);
   app.add_flag("--dry-run", o.dry_run, "Print the plan; load no weights, render nothing")
       ->group(group);
@@ -197,6 +205,8 @@ void add_report_options(CLI::App& app, Options& o) {
   app.add_option("--log-file", o.log_file,
                  "Also log to this file, each rank to its own: {rank} in the name stands for the "
                  "rank; without it, ranks above 0 add .<rank>")
+      ->group(group);
+  app.add_flag("--json", o.json, "A summary in JSON on standard output instead of the paths")
       ->group(group);
   app.add_flag("--quiet", o.quiet, "Errors only on standard error")->group(group);
   app.add_flag("--profile", o.profile, "Print the time of every op and shape at the end")
@@ -231,6 +241,16 @@ std::string check(const Options& o) {
   if (o.input_type == "latent" && o.output_type == "latent") {
     add("--input-type latent decodes: --output-type latent would write what is already there");
   }
+  if (o.output_type == "none" && o.device != "null") {
+    add("--output-type none needs --device null: pictures that took time are kept");
+  }
+  if (o.output_type == "none" && !o.contact_sheet.empty()) {
+    add("--contact-sheet needs pictures, not --output-type none");
+  }
+  if (o.device == "null" && (o.output_type == "latent" || o.input_type == "latent")) {
+    add("--device null makes no latents and decodes none");
+  }
+  if (o.json && o.dry_run) add("--dry-run prints its plan on standard output, --json a summary");
   if (o.apply_padding && o.schedule == "dynamic") {
     add("--apply-padding fills equal shares: it needs --schedule static");
   }

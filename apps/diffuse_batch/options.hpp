@@ -32,14 +32,16 @@ struct Options {
   // Run.
   std::string output_dir = "outputs";
   std::string output_type = "png", input_type = "prompts";
-  int batch_size = 0;  ///< 0: chosen
-  int threads = 0;     ///< 0: all cores that this rank owns
+  int batch_size = 0;           ///< 0: chosen
+  int threads = 0;              ///< 0: all cores that this rank owns
   std::string memory = "full";  ///< or "lean": CPU weights take less memory, and pictures more time
   bool apply_padding = false;
   std::string schedule = "auto";
   int retries = 0;
   std::string on_error = "continue";
   bool overwrite = false;
+  bool resume = false;
+  int null_ms = 0;  ///< --device null: milliseconds of a stand-in picture
   bool dry_run = false;
   std::string contact_sheet, contact_sheet_labels = "prompt";
   bool gallery = false;
@@ -47,6 +49,7 @@ struct Options {
   // Reporting.
   std::string log_level = "info", progress = "auto", log_file;
   bool quiet = false;
+  bool json = false;
   bool profile = false;
 };
 

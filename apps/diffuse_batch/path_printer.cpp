@@ -2,7 +2,9 @@
 
 namespace diffuse {
 
-void PathPrinter::print(const std::string& path) {
+void PathPrinter::print(std::size_t index) {
+  if (out_ == nullptr || states_[index] != State::whole) return;
+  const std::string path = path_of_(static_cast<std::int64_t>(index));
   if (path.empty()) return;
   // A full disk or a closed pipe behind standard output is no reason to stop: the files are the
   // record.
@@ -10,19 +12,14 @@ void PathPrinter::print(const std::string& path) {
   std::fflush(out_);
 }
 
-void PathPrinter::settle(std::int64_t index, const std::string& path) {
+void PathPrinter::settle(std::int64_t index, bool whole) {
   if (settled(index)) return;
-  waiting_.emplace(index, path);
-  for (auto it = waiting_.begin(); it != waiting_.end() && it->first == next_;
-       it = waiting_.erase(it)) {
-    print(it->second);
-    ++next_;
-  }
+  states_[static_cast<std::size_t>(index)] = whole ? State::whole : State::failed;
+  for (; next_ < states_.size() && states_[next_] != State::open; ++next_) print(next_);
 }
 
 void PathPrinter::finish() {
-  for (const auto& [index, path] : waiting_) print(path);
-  waiting_.clear();
+  for (; next_ < states_.size(); ++next_) print(next_);
 }
 
 }  // namespace diffuse

@@ -2,8 +2,9 @@
 
 #include <cstdint>
 #include <cstdio>
-#include <map>
+#include <functional>
 #include <string>
+#include <vector>
 
 namespace diffuse {
 
@@ -11,26 +12,33 @@ namespace diffuse {
 /// output carries them and nothing else. A job that failed has no path and no line.
 class PathPrinter {
  public:
-  /// Paths of `count` jobs go to `out`.
-  PathPrinter(std::FILE* out, std::int64_t count) : out_(out), count_(count) {}
+  /// Paths of `count` jobs go to `out` (nullptr: nowhere); `path_of` gives them by index, empty for
+  /// a job without a file.
+  PathPrinter(std::FILE* out, std::int64_t count,
+              std::function<std::string(std::int64_t index)> path_of)
+      : out_(out), path_of_(std::move(path_of)), states_(static_cast<std::size_t>(count)) {}
 
-  /// Job `index` is settled: `path`, or empty for a failure. A job settled twice counts once.
-  void settle(std::int64_t index, const std::string& path);
+  /// Job `index` is settled, whole or failed. A job settled twice counts once.
+  void settle(std::int64_t index, bool whole);
 
-  [[nodiscard]] bool settled(std::int64_t index) const {
-    return index < next_ || waiting_.count(index) != 0;
-  }
-  [[nodiscard]] bool complete() const { return next_ == count_; }
+  [[nodiscard]] bool settled(std::int64_t index) const { return state_of(index) != State::open; }
+  [[nodiscard]] bool whole(std::int64_t index) const { return state_of(index) == State::whole; }
+  [[nodiscard]] bool complete() const { return next_ == states_.size(); }
   /// Prints what is known beyond a gap, in order: for a run that was cut off.
   void finish();
 
  private:
-  void print(const std::string& path);
+  enum class State : std::uint8_t { open, whole, failed };
+
+  [[nodiscard]] State state_of(std::int64_t index) const {
+    return states_.at(static_cast<std::size_t>(index));
+  }
+  void print(std::size_t index);
 
   std::FILE* out_;
-  std::int64_t count_;
-  std::int64_t next_ = 0;
-  std::map<std::int64_t, std::string> waiting_;
+  std::function<std::string(std::int64_t)> path_of_;
+  std::vector<State> states_;  // by index
+  std::size_t next_ = 0;       // the first that is open
 };
 
 }  // namespace diffuse

@@ -1,5 +1,6 @@
 #include "apps/diffuse_batch/picture_maker.hpp"
 
+#include "apps/diffuse_batch/null_device.hpp"
 #include "apps/diffuse_batch/stoppable_backend.hpp"
 
 namespace diffuse {
@@ -42,6 +43,7 @@ StableDiffusion::Settings model_settings(const RunSettings& settings) {
 }
 
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared) {
+  if (!prepared.backend) return make_null_picture_maker(prepared);
   return std::make_unique<ModelPictureMaker>(prepared);
 }
 

@@ -38,7 +38,7 @@ class PictureMaker {
 /// What a run's settings say to the model.
 StableDiffusion::Settings model_settings(const RunSettings& settings);
 
-/// Loads what `prepared` names. Throws InputError(bad_model).
+/// Loads what `prepared` names; a stand-in where it has no device. Throws InputError(bad_model).
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared);
 
 }  // namespace diffuse

@@ -114,7 +114,7 @@ void open_output(const mpi::Communicator& comm, Preparation& prepared,
                  std::optional<JobList>& list) {
   RunSettings& settings = prepared.settings;
   together(comm, [&] {
-    if (comm.is_root()) list->open_output(settings);
+    if (comm.is_root()) list->open_output(settings, prepared.summary.times);
   });
   agree_on_output_folder(comm, settings.options.output_dir);
   together(comm, [&] {
@@ -126,6 +126,7 @@ void open_output(const mpi::Communicator& comm, Preparation& prepared,
   settings.base_seed = std::stoull(settled);
   settings.dtype = choose_dtype(settled.substr(settled.find(' ') + 1), settings.device, false);
   together(comm, [&] {
+    if (!prepared.backend) return;
     if (const std::string no = prepared.backend->refuses(settings.dtype); !no.empty()) {
       throw DeviceError("the run record asks for dtype " + std::string(name_of(settings.dtype)) +
                         ": " + no);

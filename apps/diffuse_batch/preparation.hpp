@@ -6,6 +6,7 @@
 
 #include "apps/diffuse_batch/job_list.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
+#include "apps/diffuse_batch/run_summary.hpp"
 #include "core/io/model_folder.hpp"
 #include "core/pipeline/stable_diffusion.hpp"
 #include "core/tensor/decorators.hpp"
@@ -18,8 +19,9 @@ struct Preparation {
   RunSettings settings;
   std::optional<ModelFolder> folder;
   std::optional<StableDiffusionConfigs> configs;
-  std::unique_ptr<Backend> backend;
+  std::unique_ptr<Backend> backend;         ///< none with --device null
   std::unique_ptr<TracingBackend> tracing;  ///< --profile: stands before `backend`
+  RunSummary summary;                       ///< of what this rank knows; root tells it
 };
 
 // All collective. They throw AgreedEnd on every rank if one of them fails.

@@ -126,6 +126,7 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
         "the latents are not finite (the weights overflow in this dtype: try --dtype f32)";
     return fail(std::move(result), job);
   }
+  if (settings_.options.output_type == "none") return report(std::move(result), job, ExitCode::ok);
   if (settings_.options.output_type == "latent") {
     if (!job.padding) write_latents(job, latents, std::move(result));
     return;

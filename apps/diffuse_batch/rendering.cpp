@@ -21,7 +21,9 @@ std::string line_of_failures(std::int64_t failed, bool complete) {
 }  // namespace
 
 AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& settings,
-                          Distribution& work, PictureMaker* maker, Reporter* reporter) {
+                          Distribution& work, PictureMaker* maker, Reporter* reporter,
+                          RunSummary& summary) {
+  RunSummary::Rank mine{.host = comm.host()};
   Exchange exchange({.comm = comm,
                      .report = [&](const RenderResult& result) { reporter->finished(result); },
                      .tick = reporter == nullptr
@@ -34,18 +36,31 @@ AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& sett
   ExitCode code = ExitCode::ok;
   std::string problem;
   if (maker != nullptr) {
+    const Timed timed(mine.seconds);
     RankRenderer renderer(*maker, settings, comm.rank(), sink,
                           [&](int step, int steps) { exchange.at_step(step, steps); });
     code = renderer.render(*work.jobs);
     problem = renderer.problem();
   }
-  const bool jobs_left = exchange.finish();
+  bool jobs_left = false;
+  {
+    const Timed timed(summary.times.rendering);
+    jobs_left = exchange.finish();
+  }
+  summary.times.rendering += mine.seconds;
   if (jobs_left && code == ExitCode::ok && stop_requested() >= Stop::after_batch) {
     code = ExitCode::stopped;
     problem = StoppedError().what();
   }
 
+  mine.pictures = sink.count();
+  mine.peak_memory = peak_memory();
+  for (const std::string& rank : comm.gather_bytes(0, pack_rank(mine))) {
+    summary.ranks.push_back(unpack_rank(rank));
+  }
+
   // Nothing is missing: what came as messages comes once more, whole.
+  const Timed timed(summary.times.gathering);
   const std::vector<std::string> all = comm.gather_bytes(0, sink.packed());
   together(comm, [&] {
     for (const std::string& part : all) {

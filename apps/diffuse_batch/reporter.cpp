@@ -17,7 +17,9 @@ double seconds_now() {
 }  // namespace
 
 Reporter::Reporter(const Setup& setup)
-    : printer_(stdout, setup.jobs),
+    : jobs_(setup.jobs),
+      path_of_(setup.path_of),
+      printer_(setup.print_paths ? stdout : nullptr, setup.jobs, setup.path_of),
       progress_({.mode = setup.progress,
                  .total = setup.jobs,
                  .kept = static_cast<std::int64_t>(setup.kept.size())},
@@ -27,10 +29,7 @@ Reporter::Reporter(const Setup& setup)
                   std::fflush(stderr);
                 }),
       began_(seconds_now()) {
-  for (const RenderResult& result : setup.kept) {
-    paths_[result.index] = result.path;
-    printer_.settle(result.index, result.path);
-  }
+  for (const std::int64_t index : setup.kept) printer_.settle(index, true);
 }
 
 void Reporter::finished(const RenderResult& result) {
@@ -41,11 +40,12 @@ void Reporter::finished(const RenderResult& result) {
     ++failed_;
     progress_.wipe();
     log()->error("picture {} failed on rank {}: {}", result.index, result.rank, result.error);
-  } else {
-    paths_[result.index] = result.path;
+    if (failures_.size() < RunSummary::kMostFailures) {
+      failures_.push_back({result.index, 0, result.error});
+    }
   }
   progress_.wipe();
-  printer_.settle(result.index, failed ? std::string() : result.path);
+  printer_.settle(result.index, !failed);
   progress_.pictures(done_, failed_);
 }
 
@@ -61,7 +61,9 @@ void Reporter::finish() {
 
 std::vector<std::filesystem::path> Reporter::paths() const {
   std::vector<std::filesystem::path> all;
-  for (const auto& [index, path] : paths_) all.emplace_back(path);
+  for (std::int64_t index = 0; index < jobs_; ++index) {
+    if (printer_.whole(index)) all.emplace_back(path_of_(index));
+  }
   return all;
 }
 

@@ -2,11 +2,12 @@
 
 #include <chrono>
 #include <filesystem>
-#include <map>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "apps/diffuse_batch/path_printer.hpp"
+#include "apps/diffuse_batch/run_summary.hpp"
 #include "core/base/progress.hpp"
 #include "core/pipeline/render_job.hpp"
 
@@ -17,9 +18,11 @@ namespace diffuse {
 class Reporter {
  public:
   struct Setup {
-    std::int64_t jobs = 0;           ///< of the whole list
-    std::vector<RenderResult> kept;  ///< finished by earlier runs
+    std::int64_t jobs = 0;  ///< of the whole list
+    std::function<std::string(std::int64_t index)> path_of;
+    std::vector<std::int64_t> kept;  ///< indices of what earlier runs finished
     ProgressMode progress = ProgressMode::lines;
+    bool print_paths = true;
   };
   explicit Reporter(const Setup& setup);
 
@@ -34,14 +37,18 @@ class Reporter {
   [[nodiscard]] std::int64_t failed() const { return failed_; }
   /// Every job of the list has ended.
   [[nodiscard]] bool complete() const { return printer_.complete(); }
+  /// The first failures, at most RunSummary::kMostFailures; `line` is left open.
+  [[nodiscard]] const std::vector<RunSummary::Failure>& failures() const { return failures_; }
   /// Paths of all whole pictures, in list order.
   [[nodiscard]] std::vector<std::filesystem::path> paths() const;
 
  private:
+  std::int64_t jobs_;
+  std::function<std::string(std::int64_t)> path_of_;
   PathPrinter printer_;
   Progress progress_;
   std::int64_t done_ = 0, failed_ = 0;
-  std::map<std::int64_t, std::string> paths_;
+  std::vector<RunSummary::Failure> failures_;
   double began_;
 };
 

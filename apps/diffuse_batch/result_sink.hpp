@@ -30,6 +30,7 @@ class ResultSink {
 
   /// All results of this rank, packed for the final gather.
   [[nodiscard]] std::string packed() const;
+  [[nodiscard]] std::int64_t count() const { return static_cast<std::int64_t>(results_.size()); }
 
  private:
   const RunSettings& settings_;

@@ -7,12 +7,13 @@
 
 #include "apps/diffuse_batch/dry_run.hpp"
 #include "apps/diffuse_batch/ending.hpp"
+#include "apps/diffuse_batch/null_device.hpp"
 #include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/preparation.hpp"
 #include "apps/diffuse_batch/rendering.hpp"
 #include "apps/diffuse_batch/same_files.hpp"
-#include "apps/diffuse_batch/stage_model.hpp"
 #include "apps/diffuse_batch/shared_weights.hpp"
+#include "apps/diffuse_batch/stage_model.hpp"
 #include "apps/diffuse_batch/stop.hpp"
 #include "apps/diffuse_batch/terminal.hpp"
 #include "core/base/log.hpp"
@@ -33,10 +34,14 @@ class Run {
  public:
   Run(mpi::Communicator comm, const Options& options) : comm_(std::move(comm)) {
     prepared_.settings.options = options;
+    prepared_.summary.output_dir = options.output_dir;
   }
 
   /// How the run ended, and on root the line to print, if any.
   AgreedEnd perform(const std::string& usage_error);
+
+  /// On root, whatever the end.
+  [[nodiscard]] const RunSummary& summary() const { return prepared_.summary; }
 
  private:
   void plan();
@@ -58,7 +63,8 @@ void Run::plan() {
     if (!comm_.is_root()) return;
     settings_.base_seed = settings_.options.seed.value_or(0);
     list_->expand(settings_);
-    print_plan(std::cout, *list_, settings_, *prepared_.folder, comm_.size());
+    print_plan(std::cout, *list_, settings_, prepared_.folder ? &*prepared_.folder : nullptr,
+               comm_.size());
   });
 }
 
@@ -72,20 +78,27 @@ Distribution Run::hand_out_jobs() {
   std::vector<RenderJob> open;
   together(comm_, [&] {
     if (!comm_.is_root()) return;
-    open = list_->open_jobs();
-    const std::vector<RenderResult> kept = list_->kept(settings_);
+    const Timed timed(prepared_.summary.times.splitting);
+    open = list_->take_open_jobs();
+    const std::vector<std::int64_t> kept = list_->kept();
+    list_->sum_up(prepared_.summary);
+    prepared_.summary.base_seed = settings_.base_seed;
     if (!kept.empty()) log()->info("{} pictures are already there and kept", kept.size());
     reporter_ = std::make_unique<Reporter>(
-        Reporter::Setup{.jobs = static_cast<std::int64_t>(list_->jobs().size()),
+        Reporter::Setup{.jobs = static_cast<std::int64_t>(list_->job_count()),
+                        .path_of = [this](std::int64_t index) { return list_->path_of(index); },
                         .kept = kept,
-                        .progress = progress_mode(settings_.options)});
+                        .progress = progress_mode(settings_.options),
+                        .print_paths = !settings_.options.json});
   });
-  return distribute(comm_, settings_, std::move(open));
+  return distribute(comm_, settings_, std::move(open), prepared_.summary.times);
 }
 
 void Run::load_model(const Distribution& work) {
   // Ranks without jobs load no model.
-  if (comm_.all_of(work.any)) read_weights_once_per_node(comm_, *prepared_.folder);
+  const Timed timed(prepared_.summary.times.loading);
+  if (prepared_.folder && comm_.all_of(work.any))
+    read_weights_once_per_node(comm_, *prepared_.folder);
   shared_weights_ = share_weights(comm_, prepared_, work.any);
   together(comm_, [&] {
     if (work.any) maker_ = make_picture_maker(prepared_);
@@ -104,11 +117,16 @@ AgreedEnd Run::perform(const std::string& usage_error) {
                settings_.options.log_file);
   });
   together(comm_, [&] {
+    const Timed timed(prepared_.summary.times.reading);
     if (comm_.is_root()) list_.emplace(JobList::read(settings_.options));
   });
   agree_on_list(comm_, settings_.options.prompts);
-  open_model(comm_, prepared_);
-  choose_device(comm_, prepared_);
+  if (settings_.options.device == "null") {
+    prepare_null_device(prepared_);
+  } else {
+    open_model(comm_, prepared_);
+    choose_device(comm_, prepared_);
+  }
   if (settings_.options.dry_run) {
     plan();
     return {};
@@ -118,7 +136,8 @@ AgreedEnd Run::perform(const std::string& usage_error) {
   leave_if_stopped();
   Distribution work = hand_out_jobs();
   load_model(work);
-  const AgreedEnd end = render_together(comm_, settings_, work, maker_.get(), reporter_.get());
+  const AgreedEnd end =
+      render_together(comm_, settings_, work, maker_.get(), reporter_.get(), prepared_.summary);
   return finish_run(comm_, prepared_, list_, reporter_.get(), end);
 }
 
@@ -128,10 +147,15 @@ ExitCode run(const ParsedOptions& parsed) {
   mpi::Session session;
   const mpi::Communicator& comm = session.world();
   AgreedEnd end;
+  Run run(comm, parsed.options);
   try {
-    end = Run(comm, parsed.options).perform(parsed.error);
+    end = run.perform(parsed.error);
   } catch (const AgreedEnd& early) {
     end = early;
+  }
+  if (comm.is_root() && parsed.options.json) {
+    std::printf("%s\n", summary_json(run.summary(), end.code, end.line).c_str());
+    std::fflush(stdout);
   }
   if (comm.is_root() && !end.line.empty()) {
     std::fprintf(stderr, "diffuse-batch: error[%d]: %s\n", static_cast<int>(end.code),

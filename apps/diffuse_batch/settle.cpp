@@ -38,6 +38,9 @@ std::string settings_text(const Options& o) {
                            o.memory,
                            o.apply_padding,
                            o.overwrite,
+                           o.resume,
+                           o.null_ms,
+                           o.json,
                            o.dry_run};
   return all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
