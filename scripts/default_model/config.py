@@ -20,7 +20,7 @@ class Config:
     # Autoencoder.
     vae_channels: tuple = (16, 32, 48, 64)
     vae_groups: int = 8
-    latent_channels: int = 8
+    latent_channels: int = 11  # eight that the autoencoder finds by itself, and the mean colour of the cell
     vae_minutes: float = 10.0
     vae_batch: int = 16
     vae_lr: float = 1.5e-3
@@ -43,8 +43,8 @@ class Config:
     unet_batch: int = 48
     unet_lr: float = 2.0e-3
     unet_text_lr: float = 5.0e-4
-    colour_weight: float = 1.0  # of the error in a cell's mean colour, beside the error in its latent
-    ema: float = 0.998
+    colour_weight: float = 2.0  # of the error in a colour channel; 1 in the others
+    ema: float = 0.99  # a hundred steps: the rate falls to nothing at the end, so a longer mean only lags
     caption_drop: float = 0.1
     pool: int = 32768  # pictures whose latents are prepared before the UNet is trained
 

@@ -5,8 +5,16 @@
 Stages: autoencoder (train_vae.py), text encoder (train_text.py), UNet (train_unet.py). WORK holds checkpoints, the
 pool of latents and the logs of losses (vae.csv, text.csv, unet.csv), and `train.pid`. Then:
 
-    python export.py WORK FOLDER      writes the folder that diffusers and our program load
-    python score.py ...               generates, reads the pictures back and scores them (see there)
+    python train_vae.py WORK --decoder 1000              the decoder once more, for sharper edges (beside the UNet, or after)
+    python reader.py train READER.pt --steps 1200        the network that reads pictures back; states its accuracy
+    python export.py WORK FOLDER                         writes the folder that diffusers and our program load
+    python score.py prompts EVAL --pool 20480            500 held-out prompts
+    diffuse-batch EVAL/prompts.txt --model FOLDER --num-inference-steps 25 --guidance-scale 2 --seed 1 --output-dir PICTURES
+    python score.py read READER.pt EVAL/prompts.json PICTURES
+
+A second process speeds the UNet up on a shared CPU: the same command twice, with RANK=0 and RANK=1, WORLD_SIZE=2,
+MASTER_ADDR=127.0.0.1 and a MASTER_PORT in the environment. widen.py says how the weights that ship were made from an
+earlier training; with them the steps were: widen.py start, --decoder 1000 beside train_unet.py, widen.py encoder.
 
 On two CPU cores (preset cpu128) about two hours; on one data-centre GPU (gpu256) about nine minutes. Needs torch,
 diffusers, transformers, numpy, scipy and Pillow; everything is seeded, and nothing is downloaded.

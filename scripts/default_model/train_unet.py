@@ -46,9 +46,9 @@ def prepare_pool(config, work):
     for start in range(0, config.pool, 32):
         scenes = [world.sample_scene(rng) for _ in range(32)]
         x = torch.from_numpy(np.stack([world.paint(s, config.picture) for s in scenes])).permute(0, 3, 1, 2)
-        with torch.no_grad(), torch.autocast(config.device, torch.bfloat16):
-            z = vae.encode(x.to(config.device).float() / 127.5 - 1).latent_dist.mean
-        latents.append(z.float().cpu().numpy().astype(np.float16))
+        with torch.autocast(config.device, torch.bfloat16):
+            z = networks.latents_of(vae, x.to(config.device).float() / 127.5 - 1)
+        latents.append(z.cpu().numpy().astype(np.float16))
         layouts += [train_text.layout(s) for s in scenes]
         texts = [captions.caption(s, rng) for s in scenes for _ in range(WORDINGS)]
         rows = train_text.tokenise(tokenizer, texts, config.text_length).numpy().astype(np.int16)
@@ -60,34 +60,6 @@ def prepare_pool(config, work):
     np.savez(path + ".part.npz", latents=latents, tokens=tokens, scale=scale, **named)
     os.replace(path + ".part.npz", path)
     return latents, tokens, layouts, scale
-
-
-def colour_map(config, work, scale):
-    """The linear map (3, channels) from a scaled latent cell to the mean colour of its 8x8 pixels, fitted to 64 scenes.
-
-    Neighbouring hues lie close together among the latents; the loss counts errors along this map's rows once more, or
-    colours would be the last thing that the UNet learns. Scaled so that both parts of the loss have one size.
-    """
-    path = f"{work}/colour.npy"
-    if not os.path.exists(path):
-        vae = networks.make_vae(config).to(config.device).eval()
-        vae.load_state_dict(torch.load(f"{work}/vae.pt", map_location=config.device, weights_only=False)["vae"])
-        rng = random.Random(config.seed + 9)
-        x = np.stack([world.paint(world.sample_scene(rng), config.picture) for _ in range(64)]).astype(np.float32)
-        x = torch.from_numpy(x).permute(0, 3, 1, 2).to(config.device) / 127.5 - 1
-        with torch.no_grad():
-            z = torch.cat([vae.encode(part).latent_dist.mean for part in x.split(8)]).float() * scale
-        cells = z.permute(0, 2, 3, 1).flatten(0, 2)
-        seen = torch.nn.functional.avg_pool2d(x, 8).permute(0, 2, 3, 1).flatten(0, 2)
-        ones = torch.ones(len(cells), 1, device=cells.device)
-        fit = torch.linalg.lstsq(torch.cat([cells, ones], 1), seen).solution
-        rest = seen - torch.cat([cells, ones], 1) @ fit
-        print(f"colour map: {1 - float(rest.var() / seen.var()):.3f} of the variance explained", flush=True)
-        a = fit[:-1].T
-        spread = (cells - cells.mean(0)).square().sum(1).mean() / (((cells - cells.mean(0)) @ a.T).square().sum(1).mean())
-        np.save(f"{path}.{os.getpid()}.npy", (a * spread.sqrt()).cpu().numpy())
-        os.replace(f"{path}.{os.getpid()}.npy", path)
-    return torch.from_numpy(np.load(path)).to(config.device)
 
 
 class Trainer:
@@ -124,7 +96,8 @@ class Trainer:
             self.optimiser.load_state_dict(saved["optimiser"])
             self.state = saved["state"]
         self.alpha = networks.make_scheduler().alphas_cumprod.to(config.device)
-        self.colour = colour_map(config, work, scale)
+        self.weight = torch.ones(config.latent_channels, device=config.device)
+        self.weight[-3:] = config.colour_weight
         self.empty = train_text.tokenise(self.tokenizer, [""], config.text_length)[0].to(config.device)
 
     def save(self):
@@ -166,10 +139,9 @@ class Trainer:
             # The layout task goes on with an eighth of the captions, which keeps it cheap.
             heard = (~dropped[:, 0]).nonzero()[: max(1, n // 8), 0]
             cells, whole = self.head(words[heard])
-        error = v.float() - target
-        loss = error.square().mean()
-        hue_error = torch.einsum("kc,nchw->nkhw", self.colour, error) * (1 - a).sqrt()
-        drawn = loss + self.config.colour_weight * hue_error.square().sum(1).mean() / error.shape[1]
+        error = (v.float() - target).square().mean((0, 2, 3))
+        loss = error.mean()
+        drawn = (error * self.weight).mean()
         second, right, _ = train_text.layout_loss(cells, whole, [a[heard] for a in answers])
         self.optimiser.zero_grad()
         (drawn + 0.1 * second).backward()
