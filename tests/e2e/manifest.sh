@@ -70,6 +70,21 @@ render 13
 grep -q "line 1: '000000.png' is a picture of another job" "$err" || fail "not told: $(cat "$err")"
 prompts 6 >"$work/list"
 
+# A job that fails is recorded, with the reason, and tried again by the same command.
+kept_folder=$folder
+folder=$work/failing
+mkdir -p "$folder/000003.png"
+render 3 --overwrite
+is "$(records '"status":"failed"') $(records '"status":"ok"')" "3 01245" "failed and whole"
+is "$(number rendered) $(number failed)" "5 1" "rendered and failed"
+grep -q '"failures":\[{"index":3,"line":4,"error":"' "$out" || fail "no failure in $(cat "$out")"
+grep -q '"error":"[^"]*clear the name"' "$folder/manifest.jsonl" || fail "no reason is recorded"
+rmdir "$folder/000003.png"
+render 0
+is "$(number kept) $(number rendered) $(number failed)" "5 1 0" "kept, rendered, failed"
+is "$(records '"status":"ok"')" 012345 "indices of the manifest"
+folder=$kept_folder
+
 # The lock of a run on another host: respected while it gives signs of life.
 rm "$folder/000005.png"
 echo 'another-host 1 2' >"$folder/.diffuse-batch.lock"
