@@ -93,6 +93,7 @@ std::string settings_text(const PictureJob& job) {
   line.real("eta", job.eta);
   line.number("clip_skip", job.clip_skip);
   line.text("scheduler", job.scheduler);
+  if (job.prompt_weighting) line.raw("prompt_weighting", "true");
   line.text("noise_source", job.noise_source);
   line.raw("noise_grid", job.noise_grid ? std::to_string(*job.noise_grid) : "null");
   line.text("dtype", job.dtype);
@@ -142,6 +143,7 @@ PictureJob job_from(const json& object) {
   job.eta = settings.at("eta").get<double>();
   job.clip_skip = integer<int>(settings.at("clip_skip"));
   job.scheduler = settings.at("scheduler").get<std::string>();
+  job.prompt_weighting = settings.value("prompt_weighting", false);
   job.noise_source = settings.at("noise_source").get<std::string>();
   if (const json& grid = settings.at("noise_grid"); !grid.is_null()) {
     job.noise_grid = integer<std::uint64_t>(grid);
@@ -178,6 +180,11 @@ ManifestRecord record_from(const json& object) {
   if (const auto at = object.find("metadata"); at != object.end()) record.metadata = at->dump();
   if (const auto at = object.find("note"); at != object.end()) record.note = at->get<std::string>();
   return record;
+}
+
+ManifestHead head_of(const ManifestRecord& record) {
+  return {record.index, record.line,   record.status, record.job_hash,
+          record.path,  record.sha256, record.bytes,  record.modified};
 }
 
 }  // namespace
@@ -241,7 +248,10 @@ std::optional<ManifestRecord> parse_manifest_line(std::string_view line) {
   const json object = parse_bounded(line);
   if (!object.is_object()) return std::nullopt;
   try {
-    return record_from(object);
+    ManifestRecord record = record_from(object);
+    // JSON takes the last of a key given twice, the head the first.
+    if (parse_manifest_head(line) != head_of(record)) return std::nullopt;
+    return record;
   } catch (const json::exception&) {
     return std::nullopt;
   } catch (const std::out_of_range&) {

@@ -49,6 +49,11 @@ void CsvRows::add(char c) {
   state_ = State::start;
 }
 
+void CsvRows::close(const std::string& mistake) {
+  refuse(mistake);
+  state_ = State::plain;
+}
+
 bool CsvRows::add_line(std::string_view line) {
   if (open()) {
     if (mistake_.empty()) cells_.back().push_back('\n');
@@ -86,6 +91,17 @@ ParsedLine CsvPrompts::line(std::string_view text, std::int64_t number) {
   return take_row(first_line_);
 }
 
+ParsedLine CsvPrompts::wrong(std::string_view text, const std::string& mistake,
+                             std::int64_t number) {
+  const bool inside = rows_.open();
+  if (!inside) first_line_ = number;
+  const std::string told =
+      inside ? "line " + std::to_string(number) + ", inside the row: " + mistake : mistake;
+  rows_.close(told);
+  if (columns_.empty()) refuse_header(told);
+  return wrong_line(inside ? std::string_view(rows_.cells().front()) : text, told, first_line_);
+}
+
 ParsedLine CsvPrompts::end() {
   if (!rows_.open()) return {};
   return wrong_line(rows_.cells().front(), "a quote is opened and never closed", first_line_);
@@ -108,6 +124,10 @@ void CsvPrompts::take_header() {
     add("there is no column \"prompt\"");
   }
   if (wrong.empty()) return;
+  refuse_header(wrong);
+}
+
+void CsvPrompts::refuse_header(const std::string& wrong) const {
   throw InputError(ExitCode::bad_list, "prompt list: line " + std::to_string(first_line_) +
                                            ", the row of column names, has mistakes, so that no "
                                            "row has a meaning: " +

@@ -21,6 +21,8 @@ class CsvRows {
   bool add_line(std::string_view line);
   /// Whether a row is open: its last cell has no closing quote yet.
   [[nodiscard]] bool open() const { return state_ == State::quoted; }
+  /// Ends the row that is open, with this mistake.
+  void close(const std::string& mistake);
 
   /// The row that ended. The next add_line() begins another.
   [[nodiscard]] const std::vector<std::string>& cells() const { return cells_; }
@@ -48,9 +50,13 @@ class CsvPrompts {
 
   /// A line that is valid UTF-8. Throws InputError(bad_list) for a header with mistakes.
   ParsedLine line(std::string_view text, std::int64_t number);
+  /// A line that is wrong whatever stands in it. The row that is open ends with it: without that
+  /// line it is another. Throws InputError(bad_list) if it is the header.
+  ParsedLine wrong(std::string_view text, const std::string& mistake, std::int64_t number);
   ParsedLine end();
 
  private:
+  [[noreturn]] void refuse_header(const std::string& wrong) const;
   void take_header();
   ParsedLine take_row(std::int64_t line);
 

@@ -97,11 +97,11 @@ ParsedLine PromptParser::line(std::string_view bytes, std::int64_t number) {
   }
   if (!bytes.empty() && bytes.back() == '\r') bytes.remove_suffix(1);
   if (bytes.size() > rules_.limits.line_bytes) {
-    return wrong_line(bytes, "longer than " + std::to_string(rules_.limits.line_bytes) + " bytes",
-                      number);
+    return wrong(bytes, "longer than " + std::to_string(rules_.limits.line_bytes) + " bytes",
+                 number);
   }
   if (std::string problem = byte_problem(bytes); !problem.empty()) {
-    return wrong_line(bytes, std::move(problem), number);
+    return wrong(bytes, std::move(problem), number);
   }
   if (csv_) return csv_->line(bytes, number);
   const std::string_view text = stripped(bytes);
@@ -118,6 +118,10 @@ ParsedLine PromptParser::line(std::string_view bytes, std::int64_t number) {
       break;
   }
   return {ParsedLine::Kind::prompt, {std::string(text), number, nullptr}};
+}
+
+ParsedLine PromptParser::wrong(std::string_view bytes, std::string mistake, std::int64_t number) {
+  return csv_ ? csv_->wrong(bytes, mistake, number) : wrong_line(bytes, std::move(mistake), number);
 }
 
 ParsedLine PromptParser::end() { return csv_ ? csv_->end() : ParsedLine{}; }

@@ -77,6 +77,8 @@ class PromptParser {
  private:
   class Csv;
 
+  ParsedLine wrong(std::string_view bytes, std::string mistake, std::int64_t number);
+
   ListRules rules_;
   std::unique_ptr<Csv> csv_;
 };

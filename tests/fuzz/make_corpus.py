@@ -68,6 +68,30 @@ def seeds_of_prompt_lines():
         yield name + "_small", b"\x83" + text
 
 
+def seeds_of_prompt_lists():
+    full = {"prompt": "a \u732b", "negative_prompt": "blurry", "seed": 2**64 - 1, "width": 64, "height": 128, "num_inference_steps": 20,
+            "guidance_scale": 7.5, "scheduler": "euler_a", "num_images_per_prompt": 2, "name": "cat/../x", "metadata": {"k": [1, None, "x"]}}
+    lines = lambda *records: b"".join((r if isinstance(r, bytes) else json.dumps(r).encode()) + b"\n" for r in records)
+    wrong = [{"prompt": 1}, {"sead": 1, "prompt": "x"}, {"prompt": "x", "seed": -1}, {"prompt": "x", "width": 0}, {"prompt": " "}, [1], b"{", b"[" * 30]
+    wrong += [b'{"prompt":"a","prompt":"b"}', b'{"prompt":"\\ud800"}', b'{"prompt":"\\u0000"}', b'{"prompt":"x","guidance_scale":1e999}', b"\xff"]
+    header = b"prompt,negative_prompt,seed,width,height,num_inference_steps,guidance_scale,scheduler,num_images_per_prompt,name,metadata\r\n"
+    lists = {
+        "jsonl": (1, lines(full, {"prompt": "b"}, b"", {"prompt": "c", "metadata": None})),
+        "jsonl_wrong": (1, lines(*wrong)),
+        "csv": (2, header + b'a cat,,1,,,,,,,,\r\n"a, ""dog""\nin two lines",x,,64,64,5,1.5,ddim,1,n,m\r\n'),
+        "csv_wrong": (2, b'prompt,seed\na,b,c\na"b,1\n"a"b,1\n"open\n'),
+        "csv_header": (2, b"promt,seed,seed\na,1\n"),
+        "tsv": (3, b"seed\tprompt\n1\ta cat\n2\t\"a\tb\"\n"),
+        "webui": (4, b'a cat\n--prompt "a dog" --negative_prompt blurry bad --seed -1 --steps 20 --cfg_scale 7 --sampler_name "Euler a"\n--prompt a b --batch_size 2 --n_iter 3\n'),
+        "webui_wrong": (4, b"--prompt it's\na cat --steps 20\n--prompt a --prompt b\n--prompt a --styles x\n--steps\n--prompt a\\\n"),
+        "webui_lenient": (5, b"--prompt it's\na cat --steps 20\n--prompt a --n_iter 99999999999999999999\n"),
+        "text": (0, b"\xef\xbb\xbfa cat\r\n\n# tag\n\xff\n"),
+    }
+    for name, (form, text) in lists.items():
+        yield name, bytes([form, 7]) + text
+        yield name + "_kept", bytes([form, 130]) + text
+
+
 def seeds_of_tokenizer():
     golden = json.loads((DATA / "tokenizer/golden.json").read_text())
     texts = ["a photo of a cat's hat, it'll rain 1234!", "<|startoftext|>x <|endoftext|>y", "word " * 100]

@@ -178,6 +178,8 @@ TEST_CASE("lines with a right check sum and wrong contents are no records") {
            {"\"seed\":18446744073709551615", "\"seed\":18446744073709551616"},
            {"\"status\":\"ok\"", "\"status\":\"fine\""},
            {"\"prompt\":\"a cat\"", "\"prompt\":null"},
+           {"\"rank\":3", "\"rank\":3,\"path\":\"other.png\""},  // the head has the first one
+           {"\"rank\":3", "\"rank\":3,\"index\":8"},
            {"\"settings\":{", "\"settings\":[{"},
            {"\"host\":\"node7\"", "\"host\":" + std::string(5000, '[')},
            {"\"index\":7", "\"index\":-7"},

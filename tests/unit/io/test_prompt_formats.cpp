@@ -213,6 +213,21 @@ TEST_CASE("CSV: mistakes") {
   has(csv_error(endless), "line 2: cell 1: the row is longer than 65536 bytes");
 }
 
+TEST_CASE("CSV: a line that is wrong in itself takes the row or the header that it is in along") {
+  has(csv_error("\xFF,prompt\na,b\n"), "line 1, the row of column names");
+  has(csv_error("prompt,name\n\"a\n\xFF\nb\",c\n"),
+      "line 2: line 3, inside the row: invalid UTF-8 at byte 1 (0xFF)");
+  const PromptList list =
+      read_text("prompt\n\"a\n\xFF\nb\n\xFF\nc\n", rules_of(ListFormat::csv, true));
+  REQUIRE(list.prompts.size() == 4);
+  CHECK(list.prompts[0].line == 2);
+  has(list.prompts[0].fields->mistake, "line 3, inside the row");
+  CHECK(list.prompts[1].prompt == "b");
+  CHECK(list.prompts[2].line == 5);
+  has(list.prompts[2].fields->mistake, "invalid UTF-8 at byte 1");
+  CHECK(list.prompts[3].prompt == "c");
+}
+
 TEST_CASE("webui lines: a prompt as it stands, or tags") {
   const PromptList plain =
       read_text("a cat, it's (red:1.2)\n  spaced  \n", rules_of(ListFormat::webui));
