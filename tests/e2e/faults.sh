@@ -21,6 +21,19 @@ is "$(LC_ALL=C grep -c "$(printf '\033')" "$err")" 0 "lines with control charact
 ends 10 "${run[@]}" --output-dir "$work/none" <(tr '\0' a </dev/zero) </dev/null
 ends 10 "${run[@]}" --output-dir "$work/none" - < <(tr '\0' a </dev/zero)
 
+# Row 13: a prompt of more tokens than the model takes is cut, with a warning for its line.
+{ cat "$work/list"; printf 'cat %.0s' {1..90}; echo; } >"$work/long"
+ends 0 "${run[@]}" --output-dir "$work/long_out" "$work/long" </dev/null
+is "$(grep -c 'warn.*: line [0-9]*: .*more than' "$err")" 1 "warnings about a long prompt"
+grep -q 'line 3: ' "$err" || fail "the line of the long prompt is not named: $(cat "$err")"
+
+# Row 30: weights of a type that is none.
+cp -r "$tiny" "$work/typed" && chmod -R u+w "$work/typed"
+LC_ALL=C sed -i 's/"conv_out.bias":{"dtype":"F32"/"conv_out.bias":{"dtype":"I32"/' \
+  "$work/typed/unet/diffusion_pytorch_model.safetensors"
+ends 11 "$program" --model "$work/typed" "${settings[@]:2}" --output-dir "$work/none" "$work/list" </dev/null
+grep -q 'error\[11\]: .*conv_out.bias.*I32' "$err" || fail "no tensor and type: $(cat "$err")"
+
 # Row 35: links that lead nowhere or in a circle.
 cp -rs "$tiny" "$work/looped"
 ln -sfn loop "$work/looped/vae/config.json" && ln -s config.json "$work/looped/vae/loop"
