@@ -93,6 +93,7 @@ std::string settings_text(const PictureJob& job) {
   line.real("eta", job.eta);
   line.number("clip_skip", job.clip_skip);
   line.text("scheduler", job.scheduler);
+  if (job.prompt_weighting) line.raw("prompt_weighting", "true");
   line.text("noise_source", job.noise_source);
   line.raw("noise_grid", job.noise_grid ? std::to_string(*job.noise_grid) : "null");
   line.text("dtype", job.dtype);
@@ -142,6 +143,7 @@ PictureJob job_from(const json& object) {
   job.eta = settings.at("eta").get<double>();
   job.clip_skip = integer<int>(settings.at("clip_skip"));
   job.scheduler = settings.at("scheduler").get<std::string>();
+  job.prompt_weighting = settings.value("prompt_weighting", false);
   job.noise_source = settings.at("noise_source").get<std::string>();
   if (const json& grid = settings.at("noise_grid"); !grid.is_null()) {
     job.noise_grid = integer<std::uint64_t>(grid);

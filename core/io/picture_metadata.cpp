@@ -16,6 +16,7 @@ using nlohmann::json;
 
 constexpr int kFormat = 1;
 constexpr int kMaxDepth = 8;
+constexpr const char* kWebuiWeighting = "webui";
 constexpr std::size_t kMaxChunkBytes = std::size_t{4} << 20;
 
 /// The shortest text that reads back as the same number: 7, 7.5, 0.1; the same in every locale.
@@ -31,23 +32,26 @@ std::string quoted(const std::string& value) {
 }
 
 json to_json(const PictureJob& job) {
-  return {{"clip_skip", job.clip_skip},
-          {"device_type", job.device_type},
-          {"dtype", job.dtype},
-          {"eta", job.eta},
-          {"guidance_rescale", job.guidance_rescale},
-          {"guidance_scale", job.guidance_scale},
-          {"height", job.height},
-          {"instruction_set", job.instruction_set},
-          {"model_fingerprint", job.model_fingerprint},
-          {"negative_prompt", job.negative_prompt},
-          {"noise_grid", job.noise_grid ? json(*job.noise_grid) : json()},
-          {"noise_source", job.noise_source},
-          {"num_inference_steps", job.num_inference_steps},
-          {"prompt", job.prompt},
-          {"scheduler", job.scheduler},
-          {"seed", job.seed},
-          {"width", job.width}};
+  json object{{"clip_skip", job.clip_skip},
+              {"device_type", job.device_type},
+              {"dtype", job.dtype},
+              {"eta", job.eta},
+              {"guidance_rescale", job.guidance_rescale},
+              {"guidance_scale", job.guidance_scale},
+              {"height", job.height},
+              {"instruction_set", job.instruction_set},
+              {"model_fingerprint", job.model_fingerprint},
+              {"negative_prompt", job.negative_prompt},
+              {"noise_grid", job.noise_grid ? json(*job.noise_grid) : json()},
+              {"noise_source", job.noise_source},
+              {"num_inference_steps", job.num_inference_steps},
+              {"prompt", job.prompt},
+              {"scheduler", job.scheduler},
+              {"seed", job.seed},
+              {"width", job.width}};
+  // Said only where it holds, so that pictures without it are those of earlier versions.
+  if (job.prompt_weighting) object["prompt_weighting"] = kWebuiWeighting;
+  return object;
 }
 
 std::string dump(const json& value) {
@@ -135,6 +139,10 @@ std::optional<PictureJob> job_from(const json& object) {
   fields.natural("seed", job.seed);
   fields.integer("width", job.width);
   if (!fields.good()) return std::nullopt;
+  if (const auto weighting = object.find("prompt_weighting"); weighting != object.end()) {
+    if (*weighting != kWebuiWeighting) return std::nullopt;
+    job.prompt_weighting = true;
+  }
   return job;
 }
 

@@ -23,7 +23,8 @@ struct PictureJob {
   double eta = 0;
   int clip_skip = -1;     ///< counted as diffusers counts; -1 is its None
   std::string scheduler;  ///< diffusers' class name, with what else tells its settings apart
-  std::string noise_source = "cpu";         ///< "cpu" or "cuda"
+  bool prompt_weighting = false;     ///< brackets of the prompts are weights, as in the webui
+  std::string noise_source = "cpu";  ///< "cpu" or "cuda"
   std::optional<std::uint64_t> noise_grid;  ///< threads of the GPU imitated; "cuda" only
   std::string dtype;                        ///< "f32", ...
   std::string device_type;                  ///< "cpu", "cuda"

@@ -91,14 +91,39 @@ std::vector<Latents> StableDiffusion::denoise(std::span<const RenderJob> batch,
   // Encode: negative texts first, then the prompts; clip_skip is for prompts only, as in diffusers.
   std::vector<TextPhase::Request> requests;
   if (guided) {
-    for (const RenderJob& job : batch) requests.push_back({job.negative_prompt, 0});
+    for (const RenderJob& job : batch) {
+      requests.push_back({job.negative_prompt, 0, job.prompt_weighting});
+    }
   }
-  for (const RenderJob& job : batch) requests.push_back({job.prompt, std::max(job.clip_skip, 0)});
-  const auto texts = text_->encode(requests);
+  const int clip_skip = std::max(first.clip_skip, 0);
+  for (const RenderJob& job : batch) {
+    requests.push_back({job.prompt, clip_skip, job.prompt_weighting});
+  }
+  auto texts = text_->encode(requests);
 
-  // Denoise.
-  std::vector<DenoiseJob> jobs;
+  // Weighted texts may be of several lengths: pictures of equal length go together, so that none
+  // depends on its neighbours.
+  std::map<std::int64_t, std::vector<std::size_t>> of_length;
   for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (guided) text_->match_lengths(texts[i], 0, texts[batch.size() + i], clip_skip);
+    of_length[texts[i]->tokens].push_back(i);
+  }
+  std::vector<Latents> out(batch.size());
+  for (const auto& [tokens, positions] : of_length) {
+    std::vector<Latents> some = denoise_texts(batch, texts, positions, observe);
+    if (some.empty()) return {};
+    for (std::size_t k = 0; k < positions.size(); ++k) out[positions[k]] = std::move(some[k]);
+  }
+  return out;
+}
+
+std::vector<Latents> StableDiffusion::denoise_texts(
+    std::span<const RenderJob> batch, std::span<const std::shared_ptr<const Conditioning>> texts,
+    std::span<const std::size_t> positions, const StepObserver& observe) {
+  const RenderJob& first = batch.front();
+  const bool guided = texts.size() > batch.size();
+  std::vector<DenoiseJob> jobs;
+  for (const std::size_t i : positions) {
     jobs.push_back({.positive = texts[guided ? batch.size() + i : i],
                     .negative = guided ? texts[i] : nullptr,
                     .seed = batch[i].seed,

@@ -79,6 +79,12 @@ class StableDiffusion {
                   bool shapes_only);
   void load(const ModelFolder& folder, bool shapes_only);
   std::shared_ptr<const Schedule> schedule_for(const RenderJob& job);
+  /// Of the pictures at `positions`, whose texts are equally long; `texts` are all negative ones,
+  /// if there are any, then all positive ones.
+  std::vector<Latents> denoise_texts(std::span<const RenderJob> batch,
+                                     std::span<const std::shared_ptr<const Conditioning>> texts,
+                                     std::span<const std::size_t> positions,
+                                     const StepObserver& observe);
 
   Settings settings_;
   ClipTokenizer tokenizer_;

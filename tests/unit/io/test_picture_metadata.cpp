@@ -213,3 +213,18 @@ TEST_CASE("what else may stand under the name of a picture") {
   hostile += std::string("\x7F\xFF\xFF\xFF", 4) + "tEXtabc";
   CHECK(checked(folder.path(), hostile).status == PngStatus::torn);
 }
+
+TEST_CASE("weighting of prompts is part of a job, and said only where it holds") {
+  PictureJob job = some_job();
+  CHECK(job_json(job).find("weighting") == std::string::npos);
+  PictureJob weighted = job;
+  weighted.prompt_weighting = true;
+  CHECK(job_hash(weighted) != job_hash(job));
+  const std::string text = job_chunk_text(weighted, "0.1.0");
+  const auto read = parse_job_chunk(text);
+  REQUIRE(read);
+  CHECK(read->job == weighted);
+  std::string other = text;
+  other.replace(other.find("webui"), 5, "other");
+  CHECK_FALSE(parse_job_chunk(other));
+}
