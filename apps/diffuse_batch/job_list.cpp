@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "apps/diffuse_batch/latent_file.hpp"
+#include "apps/diffuse_batch/list_rules.hpp"
 #include "apps/diffuse_batch/overviews.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "core/base/error.hpp"
@@ -46,13 +47,16 @@ RunRecord record_of(const RunSettings& settings) {
       {"input_type", o.input_type, given},
       {"instruction_set", settings.instruction_set, given},
       {"model_fingerprint", settings.fingerprint, given},
+      {"name_pattern", o.name_pattern, given},
       {"negative_prompt", o.negative_prompt, given},
       {"noise_grid", o.noise_grid ? std::to_string(*o.noise_grid) : "none", given},
       {"noise_source", o.noise_source, given},
       {"num_images_per_prompt", std::to_string(o.num_images_per_prompt), given},
       {"num_inference_steps", std::to_string(o.num_inference_steps), given},
       {"output_type", o.output_type, given},
+      {"prompt_weighting", o.prompt_weighting ? "webui" : "none", given},
       {"scheduler", settings.scheduler_class, given},
+      {"shard_size", std::to_string(o.shard_size), given},
       {"width", std::to_string(o.width.value_or(0)), given},
   };
   return record;
@@ -97,7 +101,7 @@ DType dtype_named(const std::string& name) {
 
 JobList JobList::read(const Options& options) {
   JobList list;
-  list.list_ = read_prompt_file(options.prompts);
+  list.list_ = read_prompt_file(options.prompts, list_rules(options));
   list.prompt_count_ = list.list_.prompts.size();
   list.output_dir_ = options.output_dir;
   list.files_ = options.output_type != "none";
@@ -105,11 +109,9 @@ JobList JobList::read(const Options& options) {
 }
 
 void JobList::expand(const RunSettings& settings) {
-  ExpandSettings expand;
-  expand.settings = job_template(settings.options);
-  expand.base_seed = settings.base_seed;
-  expand.num_images_per_prompt = settings.options.num_images_per_prompt;
-  expand.extension = settings.options.output_type == "latent" ? ".safetensors" : ".png";
+  const Options& o = settings.options;
+  check_lines(list_.prompts, settings, o.keep_going || o.prompts == "-");
+  ExpandSettings expand = expand_settings(settings);
   // In pieces, each freed when it is done: a long list and its jobs are not held twice.
   jobs_.reserve(list_.prompts.size() * static_cast<std::size_t>(expand.num_images_per_prompt));
   const std::span<PromptEntry> lines(list_.prompts);
@@ -127,11 +129,14 @@ void JobList::expand(const RunSettings& settings) {
 
 void JobList::take_jobs_of_latents(const RunSettings& settings) {
   for (RenderJob& job : jobs_) {
+    if (!job.mistake.empty()) continue;
     RenderJob decode =
         decode_job(job.prompt, settings, settings.latent_channels, settings.scale_factor);
     decode.index = job.index;
     decode.line = job.line;
     decode.file_name = job.file_name;
+    decode.name = job.name;
+    decode.metadata = job.metadata;
     job = std::move(decode);
   }
 }

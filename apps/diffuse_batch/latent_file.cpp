@@ -77,6 +77,7 @@ RenderJob decode_job(const std::string& path, const RunSettings& settings, int l
     job.eta = was.eta;
     job.clip_skip = was.clip_skip;
     job.scheduler = was.scheduler;
+    job.prompt_weighting = was.prompt_weighting;
   }
   job.height = static_cast<int>(info.shape[2]) * scale_factor;
   job.width = static_cast<int>(info.shape[3]) * scale_factor;

@@ -63,7 +63,7 @@ class NullPictureMaker final : public PictureMaker {
     return image;
   }
 
-  [[nodiscard]] CutPrompt cut_from(const std::string& /*prompt*/) const override { return {}; }
+  [[nodiscard]] CutPrompt cut_from(const RenderJob& /*job*/) const override { return {}; }
 
  private:
   std::chrono::milliseconds each_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/text.hpp"
+#include "core/pipeline/picture_name.hpp"
 #include "core/schedulers/scheduler.hpp"
 
 namespace diffuse {
@@ -28,6 +29,15 @@ CLI::Validator finite() {
         return {};
       },
       "NUMBER", "finite");
+}
+
+CLI::Validator name_pattern() {
+  return CLI::Validator(
+      [](std::string& text) -> std::string {
+        const std::string problem = name_pattern_problem(text);
+        return problem.empty() ? problem : "'" + printable(text, 40) + "' " + problem;
+      },
+      "", "name pattern");
 }
 
 // CLI11 reads whole numbers by strtoull, which wraps "-1" and numbers over 2^64 round.
@@ -93,6 +103,9 @@ void add_picture_options(CLI::App& app, Options& o) {
                  "Seed of the first picture; picture i gets seed + i (default: drawn)")
       ->check(whole_number())
       ->group(group);
+  app.add_flag("--prompt-weighting", o.prompt_weighting,
+               "Read brackets in prompts as the webui does, (word:1.2), and long prompts whole")
+      ->group(group);
   app.add_option("--negative-prompt", o.negative_prompt, "What the pictures should not show")
       ->group(group);
   app.add_option("--width", o.width, "Pixels, a multiple of the autoencoder's factor")
@@ -129,6 +142,16 @@ void add_run_options(CLI::App& app, Options& o) {
   const char* group = "Run";
   app.add_option("--output-dir", o.output_dir, "Folder of the pictures, created if missing")
       ->capture_default_str()
+      ->group(group);
+  app.add_option("--name-pattern", o.name_pattern,
+                 "File names of {index}, {seed}, {slug} (of the prompt) and {name} (of the line); "
+                 "the index is put in front unless it stands at an end")
+      ->check(name_pattern())
+      ->capture_default_str()
+      ->group(group);
+  app.add_option("--shard-size", o.shard_size,
+                 "Pictures of one folder: 1000 makes 00000/, 00001/, ... (default: no folders)")
+      ->check(CLI::Range(1, 10'000'000))
       ->group(group);
   app.add_option("--output-type", o.output_type, "What is written for each job")
       ->check(CLI::IsMember({"png", "latent", "none"}))
@@ -214,12 +237,8 @@ void add_report_options(CLI::App& app, Options& o) {
 }
 
 bool is_scheduler_name(const std::string& name) {
-  const std::vector<std::string>& flags = scheduler_flag_names();
-  if (std::find(flags.begin(), flags.end(), name) != flags.end()) return true;
-  for (int kind = 0; kind <= static_cast<int>(SchedulerKind::lcm); ++kind) {
-    if (name == scheduler_class_name(static_cast<SchedulerKind>(kind))) return true;
-  }
-  return false;
+  const std::vector<std::string> names = scheduler_names();
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
 std::string one_line(std::string text) {
@@ -264,6 +283,14 @@ std::string check(const Options& o) {
 
 }  // namespace
 
+std::vector<std::string> scheduler_names() {
+  std::vector<std::string> names = scheduler_flag_names();
+  for (int kind = 0; kind <= static_cast<int>(SchedulerKind::lcm); ++kind) {
+    names.emplace_back(scheduler_class_name(static_cast<SchedulerKind>(kind)));
+  }
+  return names;
+}
+
 ParsedOptions parse_options(int argc, char** argv) {
   ParsedOptions parsed;
   Options& o = parsed.options;
@@ -274,6 +301,13 @@ ParsedOptions parse_options(int argc, char** argv) {
   app.option_defaults()->always_capture_default(false);
   bool version = false;
   app.add_option("prompts", o.prompts, "Prompt list, one a line (UTF-8); - reads standard input");
+  app.add_option("--input-format", o.input_format,
+                 "How the list is written; auto goes by its name: .jsonl .ndjson .csv .tsv, else "
+                 "text")
+      ->check(CLI::IsMember({"auto", "text", "jsonl", "csv", "tsv", "webui", "webui-lenient"}))
+      ->capture_default_str();
+  app.add_flag("--keep-going", o.keep_going,
+               "Lines with mistakes count as failed pictures, and the others are rendered");
   add_model_options(app, o);
   add_picture_options(app, o);
   add_run_options(app, o);

@@ -3,12 +3,16 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace diffuse {
 
 /// Everything the command line and the configuration file say; defaults are those of diffusers.
 struct Options {
   std::string prompts;  ///< file, or "-" for standard input
+  std::string input_format = "auto";
+  bool keep_going = false;        ///< lines with mistakes are failures, and the others are rendered
+  bool prompt_weighting = false;  ///< brackets of prompts are weights, as in the webui
 
   // Model.
   std::string model, variant, vae, tokenizer;
@@ -31,6 +35,8 @@ struct Options {
 
   // Run.
   std::string output_dir = "outputs";
+  std::string name_pattern = "{index}-{name}";
+  int shard_size = 0;  ///< pictures of one folder; 0: all in one
   std::string output_type = "png", input_type = "prompts";
   int batch_size = 0;           ///< 0: chosen
   int threads = 0;              ///< 0: all cores that this rank owns
@@ -64,6 +70,9 @@ struct ParsedOptions {
 /// Parses and checks everything that needs no file but the configuration file. Never prints or
 /// throws.
 ParsedOptions parse_options(int argc, char** argv);
+
+/// All names that --scheduler takes: the short ones, then diffusers' classes.
+std::vector<std::string> scheduler_names();
 
 /// The --version text: program, commit, backends and library versions.
 std::string version_text();

@@ -21,9 +21,13 @@ class ModelPictureMaker final : public PictureMaker {
     return model_.decode(latents, between);
   }
 
-  [[nodiscard]] CutPrompt cut_from(const std::string& prompt) const override {
+  [[nodiscard]] CutPrompt cut_from(const RenderJob& job) const override {
     const ClipTokenizer& tokenizer = model_.tokenizer();
-    const Tokens tokens = tokenizer.encode(prompt);
+    if (job.prompt_weighting) {
+      const int limit = static_cast<int>(kMaxChunks) * (tokenizer.model_max_length() - 2);
+      return {weighted_tokens(tokenizer, job.prompt).cut_text, limit};
+    }
+    const Tokens tokens = tokenizer.encode(job.prompt);
     return {tokens.truncated ? tokens.cut_text : std::string(), tokenizer.model_max_length() - 2};
   }
 

@@ -32,7 +32,7 @@ class PictureMaker {
     std::string text;  ///< empty: nothing was cut
     int limit = 0;
   };
-  [[nodiscard]] virtual CutPrompt cut_from(const std::string& prompt) const = 0;
+  [[nodiscard]] virtual CutPrompt cut_from(const RenderJob& job) const = 0;
 };
 
 /// What a run's settings say to the model.

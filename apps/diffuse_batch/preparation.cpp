@@ -26,6 +26,8 @@ void read_model(const mpi::Communicator& comm, const ModelPlace& place, Preparat
   settings.fingerprint = model_fingerprint(folder);
   const SchedulerConfig scheduler =
       read_scheduler(folder.scheduler(), folder.class_name(), o.scheduler);
+  settings.scheduler_file = folder.scheduler();
+  settings.pipeline_class = folder.class_name();
   settings.scheduler_class =
       o.scheduler.empty() ? std::string(scheduler_class_name(scheduler.kind)) : o.scheduler;
   settings.labels = {sampler_display_name(scheduler), schedule_type_display_name(scheduler),

@@ -9,6 +9,7 @@
 #include "apps/diffuse_batch/stop.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
+#include "core/io/output_folder.hpp"
 #include "mpi/agreement.hpp"
 
 namespace diffuse {
@@ -127,6 +128,7 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
     return fail(std::move(result), job);
   }
   if (settings_.options.output_type == "none") return report(std::move(result), job, ExitCode::ok);
+  if (!job.padding) make_folder_of(settings_.options.output_dir, job.file_name);
   if (settings_.options.output_type == "latent") {
     if (!job.padding) write_latents(job, latents, std::move(result));
     return;
@@ -137,18 +139,19 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
   if (job.padding) return;
   result.milliseconds += milliseconds_since(start);
   submitted_.push_back({job, result});
-  writers_.submit({.id = job.index,
-                   .path = result.path,
-                   .width = image.width,
-                   .height = image.height,
-                   .rgb = std::move(image.rgb),
-                   .texts = picture_texts(picture_job(job, settings_), settings_.labels)});
+  writers_.submit(
+      {.id = job.index,
+       .path = result.path,
+       .width = image.width,
+       .height = image.height,
+       .rgb = std::move(image.rgb),
+       .texts = picture_texts(picture_job(job, settings_), picture_labels(job, settings_))});
 }
 
 void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) const {
   for (const RenderJob& job : batch) {
     if (job.padding || !job.input.empty()) continue;
-    const PictureMaker::CutPrompt cut = maker_.cut_from(job.prompt);
+    const PictureMaker::CutPrompt cut = maker_.cut_from(job);
     if (cut.text.empty()) continue;
     log()->warn("line {}: the prompt has more than {} tokens; cut off: {}", job.line, cut.limit,
                 printable(cut.text));

@@ -2,6 +2,8 @@
 
 #include <filesystem>
 
+#include "core/pipeline/stable_diffusion.hpp"
+
 namespace diffuse {
 
 PictureJob picture_job(const RenderJob& job, const RunSettings& settings) {
@@ -17,6 +19,7 @@ PictureJob picture_job(const RenderJob& job, const RunSettings& settings) {
   out.eta = job.eta;
   out.clip_skip = job.clip_skip;
   out.scheduler = job.scheduler.empty() ? settings.scheduler_class : job.scheduler;
+  out.prompt_weighting = job.prompt_weighting;
   out.noise_source = settings.options.noise_source;
   out.noise_grid = settings.options.noise_grid;
   out.dtype = name_of(settings.dtype);
@@ -24,6 +27,18 @@ PictureJob picture_job(const RenderJob& job, const RunSettings& settings) {
   out.instruction_set = settings.instruction_set;
   out.model_fingerprint = settings.fingerprint;
   return out;
+}
+
+PictureLabels picture_labels(const RenderJob& job, const RunSettings& settings) {
+  if (job.scheduler == settings.options.scheduler || settings.scheduler_file.json.empty()) {
+    return settings.labels;
+  }
+  PictureLabels labels = settings.labels;
+  const SchedulerConfig config =
+      read_scheduler(settings.scheduler_file, settings.pipeline_class, job.scheduler);
+  labels.sampler = sampler_display_name(config);
+  labels.schedule_type = schedule_type_display_name(config);
+  return labels;
 }
 
 std::string output_path(const RunSettings& settings, const RenderJob& job) {

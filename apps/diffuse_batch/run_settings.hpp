@@ -5,6 +5,7 @@
 
 #include "apps/diffuse_batch/options.hpp"
 #include "core/base/dtype.hpp"
+#include "core/io/model_folder.hpp"
 #include "core/io/picture_metadata.hpp"
 #include "core/pipeline/render_job.hpp"
 #include "core/schedulers/scheduler.hpp"
@@ -25,10 +26,16 @@ struct RunSettings {
   int scale_factor = 0;         ///< pixels per latent element along each side
   std::string scheduler_class;  ///< of the model, or the flag
   PictureLabels labels;
+  SchedulerFile scheduler_file;  ///< of the model, for lines that name a scheduler of their own
+  std::string pipeline_class;
 };
 
 /// What a picture's file tells of its job.
 PictureJob picture_job(const RenderJob& job, const RunSettings& settings);
+
+/// What the webui's text of a picture says besides: the run's, unless the job has a scheduler of
+/// its own.
+PictureLabels picture_labels(const RenderJob& job, const RunSettings& settings);
 
 /// Output folder as given, and the file name.
 std::string output_path(const RunSettings& settings, const RenderJob& job);

@@ -32,6 +32,11 @@ std::string settings_text(const Options& o) {
                            o.noise_source,
                            optional(o.noise_grid),
                            o.output_dir,
+                           o.name_pattern,
+                           o.shard_size,
+                           o.input_format,
+                           o.keep_going,
+                           o.prompt_weighting,
                            o.output_type,
                            o.input_type,
                            o.batch_size,
@@ -85,6 +90,7 @@ RenderJob job_template(const Options& o) {
   job.eta = o.eta;
   job.clip_skip = o.clip_skip.value_or(-1);
   job.scheduler = o.scheduler;
+  job.prompt_weighting = o.prompt_weighting;
   return job;
 }
 

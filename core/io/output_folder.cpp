@@ -70,9 +70,27 @@ void prepare_output_folder(const std::filesystem::path& folder) {
   }
 }
 
+void make_folder_of(const std::filesystem::path& folder, const std::string& file_name) {
+  const std::size_t slash = file_name.find('/');
+  if (slash == std::string::npos) return;
+  const std::filesystem::path inner = folder / file_name.substr(0, slash);
+  if (::mkdir(inner.c_str(), 0777) == 0 || errno == EEXIST) return;
+  throw Error(ExitCode::storage, "'" + printable(inner.string()) +
+                                     "': cannot be created: " + std::strerror(errno) +
+                                     "; repair the storage, the same command continues");
+}
+
 std::size_t sweep_temporaries(const std::filesystem::path& folder) {
   std::size_t removed = 0;
   for (const std::string& name : names_in(folder)) {
+    // Folders of pictures (--shard-size) are named by numbers.
+    if (name.find_first_not_of("0123456789") == std::string::npos) {
+      std::error_code ignored;
+      if (std::filesystem::is_directory(folder / name, ignored)) {
+        removed += sweep_temporaries(folder / name);
+      }
+      continue;
+    }
     if (name.starts_with(kTemporaryPrefix) && name.ends_with(kTemporarySuffix)) {
       // One that cannot be removed does no harm: it never becomes a picture.
       if (::unlink((folder / name).c_str()) == 0) ++removed;

@@ -26,6 +26,10 @@ void prepare_output_folder(const std::filesystem::path& folder);
 /// the folder's lock, after every rank has prepared the folder and before any writes a picture.
 std::size_t sweep_temporaries(const std::filesystem::path& folder);
 
+/// Makes the folder that a file name such as "00012/012345.png" leads into, if it is not there;
+/// other ranks may do the same at the same time. Throws Error(storage).
+void make_folder_of(const std::filesystem::path& folder, const std::string& file_name);
+
 /// The claim of one run on an output folder: `.diffuse-batch.lock` with host, process and its start
 /// time (which tells processes with one number apart), touched every 30 seconds, and an flock on it
 /// where the file system has that. The kernel drops the flock when the process dies, so a dead
