@@ -11,6 +11,7 @@
 #include "apps/diffuse_batch/latent_file.hpp"
 #include "apps/diffuse_batch/list_rules.hpp"
 #include "apps/diffuse_batch/overviews.hpp"
+#include "apps/diffuse_batch/prompt_rounds.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
@@ -101,7 +102,8 @@ DType dtype_named(const std::string& name) {
 
 JobList JobList::read(const Options& options) {
   JobList list;
-  list.list_ = read_prompt_file(options.prompts, list_rules(options));
+  if (!comes_in_rounds(options))
+    list.list_ = read_prompt_file(options.prompts, list_rules(options));
   list.prompt_count_ = list.list_.prompts.size();
   list.output_dir_ = options.output_dir;
   list.files_ = options.output_type != "none";
@@ -113,11 +115,13 @@ void JobList::expand(const RunSettings& settings) {
   check_lines(list_.prompts, settings, o.keep_going || o.prompts == "-");
   ExpandSettings expand = expand_settings(settings);
   // In pieces, each freed when it is done: a long list and its jobs are not held twice.
-  jobs_.reserve(list_.prompts.size() * static_cast<std::size_t>(expand.num_images_per_prompt));
+  // A count of pictures may be mistyped: no more is reserved than may be made.
+  const auto each = static_cast<std::size_t>(expand.num_images_per_prompt);
+  jobs_.reserve(std::min(list_.prompts.size(), static_cast<std::size_t>(kMaxJobs) / each) * each);
   const std::span<PromptEntry> lines(list_.prompts);
   for (std::size_t at = 0; at < lines.size(); at += kLinesAtOnce) {
     const auto piece = lines.subspan(at, std::min(kLinesAtOnce, lines.size() - at));
-    expand.first_index = static_cast<std::int64_t>(jobs_.size());
+    expand.first_index = first_index_ + static_cast<std::int64_t>(jobs_.size());
     for (RenderJob& job : expand_lines(piece, expand)) jobs_.push_back(std::move(job));
     check_job_count(jobs_.size());
     for (PromptEntry& line : piece) line = {};
@@ -173,15 +177,46 @@ void JobList::open_output(RunSettings& settings, RunTimes& times) {
   }
   match_record(settings);
   {
+    const Timed timed(times.inspecting);
+    search_ = std::make_unique<KeptJobsSearch>(settings);
+  }
+  if (!comes_in_rounds(settings.options)) {
+    take_up(settings, times);
+    search_->finish();
+  }
+}
+
+void JobList::begin_round(const RunSettings& settings, std::vector<PromptEntry> prompts,
+                          RunTimes& times) {
+  first_index_ += static_cast<std::int64_t>(job_count());
+  prompt_count_ = prompts.size();
+  list_.prompts = std::move(prompts);
+  jobs_.clear();
+  file_names_.clear();
+  lines_.clear();
+  take_up(settings, times);
+}
+
+void JobList::take_up(const RunSettings& settings, RunTimes& times) {
+  {
     const Timed timed(times.splitting);
     expand(settings);
   }
   const Timed timed(times.inspecting);
-  kept_ = find_kept_jobs(settings, jobs_, record_.overwriting);
+  kept_ = search_->look_at(jobs_, record_.overwriting);
+  counts_.prompts += static_cast<std::int64_t>(prompt_count_);
+  counts_.pictures += static_cast<std::int64_t>(job_count());
+  counts_.kept += kept_.kept;
+  counts_.adopted += kept_.adopted;
+  counts_.rewritten += kept_.rewritten;
 }
 
 void JobList::write_record(const RunSettings& settings) const {
   write_run_record(settings.options.output_dir, record_);
+  write_found(settings);
+}
+
+void JobList::write_found(const RunSettings& settings) const {
   record_found(settings, jobs_, kept_);
 }
 
@@ -211,27 +246,23 @@ std::vector<RenderJob> JobList::take_open_jobs() {
 
 std::string JobList::path_of(std::int64_t index) const {
   if (!files_) return "";
-  return (std::filesystem::path(output_dir_) / file_names_.at(static_cast<std::size_t>(index)))
-      .string();
+  return (std::filesystem::path(output_dir_) / file_names_.at(position_of(index))).string();
 }
 
 std::vector<std::int64_t> JobList::kept() const {
   std::vector<std::int64_t> kept;
   for (std::size_t i = 0; i < kept_.whole.size(); ++i) {
-    if (kept_.whole[i]) kept.push_back(static_cast<std::int64_t>(i));
+    if (kept_.whole[i]) kept.push_back(first_index_ + static_cast<std::int64_t>(i));
   }
   return kept;
 }
 
 void JobList::sum_up(RunSummary& summary) const {
-  summary.prompts = static_cast<std::int64_t>(prompt_count_);
-  summary.pictures = static_cast<std::int64_t>(job_count());
-  summary.kept = kept_.kept;
-  summary.adopted = kept_.adopted;
-  summary.rewritten = kept_.rewritten;
-  for (RunSummary::Failure& failure : summary.failures) {
-    failure.line = lines_.at(static_cast<std::size_t>(failure.index));
-  }
+  summary.prompts = counts_.prompts;
+  summary.pictures = counts_.pictures;
+  summary.kept = counts_.kept;
+  summary.adopted = counts_.adopted;
+  summary.rewritten = counts_.rewritten;
 }
 
 }  // namespace diffuse

@@ -64,14 +64,29 @@ FileFinding look_at_latents(FolderView& view, const std::filesystem::path& path,
   return finding;
 }
 
+void merge_earlier_shards(const std::filesystem::path& folder) {
+  const MergeReport merged = merge_manifest(folder);
+  if (merged.torn != 0) {
+    log()->info("{} records of a run that was cut off were torn and are left out", merged.torn);
+  }
+  if (merged.damaged != 0) {
+    log()->warn("{} lines of the manifest are damaged and count as missing", merged.damaged);
+  }
+}
+
+}  // namespace
+
 /// The walk over all jobs of a list.
-class Inspection {
+class KeptJobsSearch::Inspection {
  public:
-  Inspection(const RunSettings& settings, std::size_t jobs)
+  explicit Inspection(const RunSettings& settings)
       : settings_(settings),
         folder_(settings.options.output_dir),
         view_(folder_),
-        heads_(folder_ / kManifestName) {
+        heads_(folder_ / kManifestName) {}
+
+  void begin(std::size_t jobs) {
+    kept_ = {};
     kept_.whole.assign(jobs, false);
   }
 
@@ -110,10 +125,14 @@ class Inspection {
     if (file.state != FileState::whole) kept_.found.push_back({position, std::move(file)});
   }
 
-  KeptJobs finish(bool may_replace) {
+  KeptJobs end(bool may_replace) {
     if (conflict_count_ != 0 && !may_replace) {
       refuse_conflicts(folder_, conflicts_, conflict_count_);
     }
+    return std::move(kept_);
+  }
+
+  void finish() {
     const std::int64_t unlisted = heads_.count_rest();
     if (unlisted != 0) {
       log()->info("{} records of the manifest are not in this list; their pictures stay", unlisted);
@@ -122,7 +141,6 @@ class Inspection {
       log()->warn("{} lines of {} are damaged and count as missing", heads_.damaged(),
                   kManifestName);
     }
-    return std::move(kept_);
   }
 
  private:
@@ -153,25 +171,20 @@ class Inspection {
   std::size_t conflict_count_ = 0;
 };
 
-void merge_earlier_shards(const std::filesystem::path& folder) {
-  const MergeReport merged = merge_manifest(folder);
-  if (merged.torn != 0) {
-    log()->info("{} records of a run that was cut off were torn and are left out", merged.torn);
-  }
-  if (merged.damaged != 0) {
-    log()->warn("{} lines of the manifest are damaged and count as missing", merged.damaged);
-  }
-}
-
-}  // namespace
-
-KeptJobs find_kept_jobs(const RunSettings& settings, std::span<const RenderJob> jobs,
-                        bool may_replace) {
+KeptJobsSearch::KeptJobsSearch(const RunSettings& settings) {
   merge_earlier_shards(settings.options.output_dir);
-  Inspection inspection(settings, jobs.size());
-  for (std::size_t i = 0; i < jobs.size(); ++i) inspection.look(jobs[i], i);
-  return inspection.finish(may_replace);
+  inspection_ = std::make_unique<Inspection>(settings);
 }
+
+KeptJobsSearch::~KeptJobsSearch() = default;
+
+KeptJobs KeptJobsSearch::look_at(std::span<const RenderJob> jobs, bool may_replace) {
+  inspection_->begin(jobs.size());
+  for (std::size_t i = 0; i < jobs.size(); ++i) inspection_->look(jobs[i], i);
+  return inspection_->end(may_replace);
+}
+
+void KeptJobsSearch::finish() { inspection_->finish(); }
 
 void record_found(const RunSettings& settings, std::span<const RenderJob> jobs,
                   const KeptJobs& kept) {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -30,11 +31,25 @@ struct KeptJobs {
   std::int64_t failed = 0;  ///< jobs whose latest record is a failure: they are tried again
 };
 
-/// On root, with the lock of the folder held: merges what earlier runs recorded and looks at the
-/// file of every job. Writes no picture. Throws InputError(busy_output) if files would be replaced
-/// and `may_replace` is false, InputError(bad_output), Error(storage).
-KeptJobs find_kept_jobs(const RunSettings& settings, std::span<const RenderJob> jobs,
-                        bool may_replace);
+/// On root, with the lock of the folder held: what earlier runs left.
+class KeptJobsSearch {
+ public:
+  /// Merges what they recorded. Throws Error(storage).
+  explicit KeptJobsSearch(const RunSettings& settings);
+  ~KeptJobsSearch();
+
+  /// Looks at the file of every job. Jobs of several calls come by rising index: rounds of a list.
+  /// Writes nothing. Throws InputError(busy_output) if files would be replaced and `may_replace` is
+  /// false, InputError(bad_output), Error(storage).
+  KeptJobs look_at(std::span<const RenderJob> jobs, bool may_replace);
+
+  /// After the last call: tells what of the manifest no job was asked for.
+  void finish();
+
+ private:
+  class Inspection;
+  std::unique_ptr<Inspection> inspection_;
+};
 
 /// Records the files that were found. Throws Error(storage).
 void record_found(const RunSettings& settings, std::span<const RenderJob> jobs,

@@ -183,6 +183,13 @@ void add_run_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember({"auto", "static", "dynamic"}))
       ->capture_default_str()
       ->group(group);
+  app.add_option(
+         "--round-size", o.round_size,
+         "Pictures of a round, when the list is standard input: it is rendered as it comes, "
+         "and a round ends a second after its first line at the latest")
+      ->check(CLI::Range(1, 10'000'000))
+      ->capture_default_str()
+      ->group(group);
   app.add_option("--retries", o.retries, "Times that a failed job is tried again")
       ->check(CLI::Range(0, 1000))
       ->capture_default_str()
@@ -224,6 +231,10 @@ void add_report_options(CLI::App& app, Options& o) {
   app.add_option("--progress", o.progress, "Form of the progress report")
       ->check(CLI::IsMember({"auto", "bar", "lines", "none"}))
       ->capture_default_str()
+      ->group(group);
+  app.add_option("--progress-interval", o.progress_interval,
+                 "Seconds between two progress reports (default: 30 for lines, 0.1 for a bar)")
+      ->check(CLI::Range(0.0, 86400.0))
       ->group(group);
   app.add_option("--log-file", o.log_file,
                  "Also log to this file, each rank to its own: {rank} in the name stands for the "

@@ -43,6 +43,7 @@ struct Options {
   std::string memory = "full";  ///< or "lean": CPU weights take less memory, and pictures more time
   bool apply_padding = false;
   std::string schedule = "auto";
+  int round_size = 1000;  ///< pictures, where the list is standard input
   int retries = 0;
   std::string on_error = "continue";
   bool overwrite = false;
@@ -54,6 +55,7 @@ struct Options {
 
   // Reporting.
   std::string log_level = "info", progress = "auto", log_file;
+  double progress_interval = 0;  ///< seconds; 0: the usual
   bool quiet = false;
   bool json = false;
   bool profile = false;

@@ -2,9 +2,15 @@
 
 namespace diffuse {
 
-void PathPrinter::print(std::size_t index) {
-  if (out_ == nullptr || states_[index] != State::whole) return;
-  const std::string path = path_of_(static_cast<std::int64_t>(index));
+void PathPrinter::begin(std::int64_t first, std::int64_t count) {
+  first_ = first;
+  next_ = 0;
+  states_.assign(static_cast<std::size_t>(count), State::open);
+}
+
+void PathPrinter::print(std::size_t position) {
+  if (out_ == nullptr || states_[position] != State::whole) return;
+  const std::string path = path_of_(first_ + static_cast<std::int64_t>(position));
   if (path.empty()) return;
   // A full disk or a closed pipe behind standard output is no reason to stop: the files are the
   // record.
@@ -14,7 +20,7 @@ void PathPrinter::print(std::size_t index) {
 
 void PathPrinter::settle(std::int64_t index, bool whole) {
   if (settled(index)) return;
-  states_[static_cast<std::size_t>(index)] = whole ? State::whole : State::failed;
+  states_[static_cast<std::size_t>(index - first_)] = whole ? State::whole : State::failed;
   for (; next_ < states_.size() && states_[next_] != State::open; ++next_) print(next_);
 }
 

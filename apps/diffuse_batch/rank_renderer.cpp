@@ -75,6 +75,10 @@ void RankRenderer::fail(RenderResult result, const RenderJob& job) {
     again_.push_back(job);
     return;
   }
+  fail_for_good(std::move(result), job);
+}
+
+void RankRenderer::fail_for_good(RenderResult result, const RenderJob& job) {
   result.status = RenderStatus::failed;
   if (code_ == ExitCode::ok) code_ = ExitCode::some_failed;
   deliver(result, job);
@@ -150,7 +154,7 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
 
 void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) const {
   for (const RenderJob& job : batch) {
-    if (job.padding || !job.input.empty()) continue;
+    if (job.padding || !job.input.empty() || !job.mistake.empty()) continue;
     const PictureMaker::CutPrompt cut = maker_.cut_from(job);
     if (cut.text.empty()) continue;
     log()->warn("line {}: the prompt has more than {} tokens; cut off: {}", job.line, cut.limit,
@@ -210,12 +214,22 @@ void RankRenderer::render_piece(std::span<const RenderJob> piece) {
 }
 
 void RankRenderer::render_batch(std::span<const RenderJob> batch) {
+  if (!batch.empty() && !batch.front().mistake.empty()) return refuse(batch);
   while (!batch.empty() && problem_.empty()) {
     // Decoding alone is done one by one.
     const std::size_t most = batch.front().input.empty() ? most_at_once_ : 1;
     const std::size_t count = std::min(most, batch.size());
     render_piece(batch.first(count));
     batch = batch.subspan(count);
+  }
+}
+
+void RankRenderer::refuse(std::span<const RenderJob> batch) {
+  for (const RenderJob& job : batch) {
+    if (job.padding) continue;
+    RenderResult result = result_of(job, 0);
+    result.error = "line " + std::to_string(job.line) + ": " + job.mistake;
+    fail_for_good(std::move(result), job);
   }
 }
 

@@ -52,6 +52,9 @@ class RankRenderer {
   void report(RenderResult result, const RenderJob& job, ExitCode code);
   void deliver(const RenderResult& result, const RenderJob& job);
   void fail(RenderResult result, const RenderJob& job);
+  void fail_for_good(RenderResult result, const RenderJob& job);
+  /// Jobs of lines with mistakes.
+  void refuse(std::span<const RenderJob> batch);
   void give_up(ExitCode code, const std::string& problem);
   void drain();
   void render_again();

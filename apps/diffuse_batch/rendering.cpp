@@ -55,8 +55,15 @@ AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& sett
 
   mine.pictures = sink.count();
   mine.peak_memory = peak_memory();
-  for (const std::string& rank : comm.gather_bytes(0, pack_rank(mine))) {
-    summary.ranks.push_back(unpack_rank(rank));
+  const std::vector<std::string> ranks = comm.gather_bytes(0, pack_rank(mine));
+  summary.ranks.resize(ranks.size());
+  for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
+    RunSummary::Rank& all = summary.ranks[rank];
+    const RunSummary::Rank round = unpack_rank(ranks[rank]);
+    all.host = round.host;
+    all.pictures += round.pictures;
+    all.seconds += round.seconds;
+    all.peak_memory = round.peak_memory;
   }
 
   // Nothing is missing: what came as messages comes once more, whole.

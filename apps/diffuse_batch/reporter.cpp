@@ -9,6 +9,8 @@ namespace {
 
 // Steps are worth telling only where a picture takes longer than this.
 constexpr double kSlowPicture = 1.0;
+constexpr std::size_t kColumns = 80;
+constexpr std::size_t kColumnsOfLogs = 4000;  // counts of hundreds of ranks
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -17,19 +19,28 @@ double seconds_now() {
 }  // namespace
 
 Reporter::Reporter(const Setup& setup)
-    : jobs_(setup.jobs),
-      path_of_(setup.path_of),
-      printer_(setup.print_paths ? stdout : nullptr, setup.jobs, setup.path_of),
-      progress_({.mode = setup.progress,
-                 .total = setup.jobs,
-                 .kept = static_cast<std::int64_t>(setup.kept.size())},
-                seconds_now,
-                [](std::string_view text) {
-                  std::fwrite(text.data(), 1, text.size(), stderr);
-                  std::fflush(stderr);
-                }),
-      began_(seconds_now()) {
-  for (const std::int64_t index : setup.kept) printer_.settle(index, true);
+    : setup_(setup),
+      printer_(setup.print_paths ? stdout : nullptr, setup.path_of),
+      progress_(
+          {.mode = setup.progress,
+           .total = setup.jobs,
+           .columns =
+               setup.ranks > 0 && setup.progress == ProgressMode::lines ? kColumnsOfLogs : kColumns,
+           .interval = setup.interval,
+           .ranks = setup.ranks},
+          seconds_now,
+          [](std::string_view text) {
+            std::fwrite(text.data(), 1, text.size(), stderr);
+            std::fflush(stderr);
+          }),
+      began_(seconds_now()) {}
+
+void Reporter::begin(std::int64_t first, std::int64_t jobs, const std::vector<std::int64_t>& kept) {
+  first_ = first;
+  jobs_ = jobs;
+  printer_.begin(first, jobs);
+  progress_.add_kept(static_cast<std::int64_t>(kept.size()));
+  for (const std::int64_t index : kept) printer_.settle(index, true);
 }
 
 void Reporter::finished(const RenderResult& result) {
@@ -41,11 +52,12 @@ void Reporter::finished(const RenderResult& result) {
     progress_.wipe();
     log()->error("picture {} failed on rank {}: {}", result.index, result.rank, result.error);
     if (failures_.size() < RunSummary::kMostFailures) {
-      failures_.push_back({result.index, 0, result.error});
+      failures_.push_back({result.index, setup_.line_of(result.index), result.error});
     }
   }
   progress_.wipe();
   printer_.settle(result.index, !failed);
+  progress_.finished_by(result.rank);
   progress_.pictures(done_, failed_);
 }
 
@@ -54,17 +66,14 @@ void Reporter::tick(int step, int steps) {
   if (each > kSlowPicture) progress_.step(step, steps);
 }
 
-void Reporter::finish() {
-  progress_.finish();
+void Reporter::end() {
   printer_.finish();
+  if (!setup_.keep_paths) return;
+  for (std::int64_t index = first_; index < first_ + jobs_; ++index) {
+    if (printer_.whole(index)) paths_.emplace_back(setup_.path_of(index));
+  }
 }
 
-std::vector<std::filesystem::path> Reporter::paths() const {
-  std::vector<std::filesystem::path> all;
-  for (std::int64_t index = 0; index < jobs_; ++index) {
-    if (printer_.whole(index)) all.emplace_back(path_of_(index));
-  }
-  return all;
-}
+void Reporter::finish() { progress_.finish(); }
 
 }  // namespace diffuse

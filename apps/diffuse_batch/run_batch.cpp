@@ -10,6 +10,7 @@
 #include "apps/diffuse_batch/null_device.hpp"
 #include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/preparation.hpp"
+#include "apps/diffuse_batch/prompt_rounds.hpp"
 #include "apps/diffuse_batch/rendering.hpp"
 #include "apps/diffuse_batch/same_files.hpp"
 #include "apps/diffuse_batch/shared_weights.hpp"
@@ -46,8 +47,12 @@ class Run {
  private:
   void plan();
   void leave_if_stopped();
+  void begin_report();
+  bool begin_round(PromptRounds* rounds);
   Distribution hand_out_jobs();
   void load_model(const Distribution& work);
+  AgreedEnd render_jobs();
+  AgreedEnd render_rounds();
 
   mpi::Communicator comm_;
   std::shared_ptr<mpi::SharedMemory> shared_weights_;  // freed last, by all ranks together
@@ -55,7 +60,8 @@ class Run {
   RunSettings& settings_ = prepared_.settings;
   std::optional<JobList> list_;          // root
   std::unique_ptr<Reporter> reporter_;   // root
-  std::unique_ptr<PictureMaker> maker_;  // on ranks with jobs
+  std::unique_ptr<PictureMaker> maker_;  // on ranks with jobs; with rounds, on all
+  bool begun_ = false;                   // the run record is written
 };
 
 void Run::plan() {
@@ -74,6 +80,20 @@ void Run::leave_if_stopped() {
   });
 }
 
+void Run::begin_report() {
+  const Options& o = settings_.options;
+  const bool verbose = o.log_level == "debug" || o.log_level == "trace";
+  reporter_ = std::make_unique<Reporter>(Reporter::Setup{
+      .jobs = comes_in_rounds(o) ? -1 : static_cast<std::int64_t>(list_->job_count()),
+      .path_of = [this](std::int64_t index) { return list_->path_of(index); },
+      .line_of = [this](std::int64_t index) { return list_->line_of(index); },
+      .progress = progress_mode(o),
+      .interval = o.progress_interval,
+      .ranks = verbose ? static_cast<std::size_t>(comm_.size()) : 0,
+      .print_paths = !o.json,
+      .keep_paths = !o.contact_sheet.empty()});
+}
+
 Distribution Run::hand_out_jobs() {
   std::vector<RenderJob> open;
   together(comm_, [&] {
@@ -84,12 +104,8 @@ Distribution Run::hand_out_jobs() {
     list_->sum_up(prepared_.summary);
     prepared_.summary.base_seed = settings_.base_seed;
     if (!kept.empty()) log()->info("{} pictures are already there and kept", kept.size());
-    reporter_ = std::make_unique<Reporter>(
-        Reporter::Setup{.jobs = static_cast<std::int64_t>(list_->job_count()),
-                        .path_of = [this](std::int64_t index) { return list_->path_of(index); },
-                        .kept = kept,
-                        .progress = progress_mode(settings_.options),
-                        .print_paths = !settings_.options.json});
+    if (!reporter_) begin_report();
+    reporter_->begin(list_->first_index(), static_cast<std::int64_t>(list_->job_count()), kept);
   });
   return distribute(comm_, settings_, std::move(open), prepared_.summary.times);
 }
@@ -105,9 +121,55 @@ void Run::load_model(const Distribution& work) {
   });
   if (shared_weights_) shared_weights_->publish();
   leave_if_stopped();
+}
+
+AgreedEnd Run::render_jobs() {
+  Distribution work = hand_out_jobs();
+  // Nobody knows who will have something to do in a later round.
+  work.any = work.any || comes_in_rounds(settings_.options);
+  if (!begun_) load_model(work);
   together(comm_, [&] {
-    if (comm_.is_root()) list_->write_record(settings_);
+    if (!comm_.is_root()) return;
+    begun_ ? list_->write_found(settings_) : list_->write_record(settings_);
   });
+  begun_ = true;
+  AgreedEnd end =
+      render_together(comm_, settings_, work, maker_.get(), reporter_.get(), prepared_.summary);
+  if (reporter_) reporter_->end();
+  return end;
+}
+
+bool Run::begin_round(PromptRounds* rounds) {
+  std::vector<PromptEntry> prompts = wait_for_prompts(comm_, rounds);
+  const bool ended = !comm_.all_of(!comm_.is_root() || !prompts.empty());
+  if (ended) return false;
+  together(comm_, [&] {
+    if (!comm_.is_root()) return;
+    list_->begin_round(settings_, std::move(prompts), prepared_.summary.times);
+  });
+  return true;
+}
+
+AgreedEnd Run::render_rounds() {
+  std::optional<PromptRounds> rounds;
+  if (comm_.is_root()) rounds.emplace(settings_.options);
+  AgreedEnd end;
+  const auto worse = [&](const AgreedEnd& other) {
+    if (mpi::severity_of(other.code) >= mpi::severity_of(end.code)) end = other;
+  };
+  try {
+    while (begin_round(rounds ? &*rounds : nullptr)) {
+      const AgreedEnd round = render_jobs();
+      worse(round);
+      const bool failed = round.code == ExitCode::some_failed;
+      if (round.code != ExitCode::ok && !failed) break;
+      if (failed && settings_.options.on_error == "stop") break;
+    }
+  } catch (const AgreedEnd& early) {
+    if (!begun_) throw;
+    worse(early);
+  }
+  return end;
 }
 
 AgreedEnd Run::perform(const std::string& usage_error) {
@@ -134,10 +196,7 @@ AgreedEnd Run::perform(const std::string& usage_error) {
   stop_in_order();
   open_output(comm_, prepared_, list_);
   leave_if_stopped();
-  Distribution work = hand_out_jobs();
-  load_model(work);
-  const AgreedEnd end =
-      render_together(comm_, settings_, work, maker_.get(), reporter_.get(), prepared_.summary);
+  const AgreedEnd end = comes_in_rounds(settings_.options) ? render_rounds() : render_jobs();
   return finish_run(comm_, prepared_, list_, reporter_.get(), end);
 }
 

@@ -113,6 +113,11 @@ void Progress::pictures(std::int64_t done, std::int64_t failed) {
   tell(!any_told_ && done > 0);
 }
 
+void Progress::add_kept(std::int64_t pictures) {
+  const std::lock_guard lock(mutex_);
+  state_.kept += pictures;
+}
+
 void Progress::finished_by(int rank) {
   const std::lock_guard lock(mutex_);
   const auto at = static_cast<std::size_t>(rank);

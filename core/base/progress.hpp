@@ -60,6 +60,9 @@ class Progress {
   /// So many pictures of this run are finished, so many of them failed.
   void pictures(std::int64_t done, std::int64_t failed);
 
+  /// So many more pictures are there from earlier runs; told with the next line.
+  void add_kept(std::int64_t pictures);
+
   /// Rank `rank` has finished another picture; told with the next line.
   void finished_by(int rank);
 
