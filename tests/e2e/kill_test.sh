@@ -11,15 +11,20 @@ rendering=${5:-5}
 seed=${6:-1}
 model=$(cd "$(dirname "$0")/../../apps/default_model" && pwd)
 
+# What killed runs leave behind is kept apart and removed; it would fill the memory in the end.
+export OMPI_MCA_btl_vader_backing_directory=$TMPDIR
+
 # What is killed, and how. The points are those of DIFFUSE_BATCH_FAULT: a rank dies in its tracks.
 kinds=(rank root launcher all before-record term usr1 before-merge inside-record twice after-record
   after-merge)
 declare -A count
-torn=0 adopted=0 kept=0 slowest=0 redone=0
+torn=0 adopted=0 kept=0 slowest=0 redone=0 partial=0
 
 # now: milliseconds
 now() { local t=$EPOCHREALTIME; echo $((${t%.*} * 1000 + 10#${t#*.} / 1000)); }
 gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+# state PID: what the kernel says it does
+state() { grep -h '^State' "/proc/$1/status"; cat "/proc/$1/wchan"; tr '\0' ' ' <"/proc/$1/cmdline"; }
 
 # subject null|model: the arguments of a run, its number of pictures, and how long it takes.
 subject() {
@@ -27,8 +32,8 @@ subject() {
     pictures_wanted=8
     arguments=(--model "$model" --num-inference-steps 3 --batch-size 2 --threads 1)
   else
-    pictures_wanted=40
-    arguments=(--device null --null-ms 20 --batch-size 3 --width 32 --height 32)
+    pictures_wanted=60
+    arguments=(--device null --null-ms 30 --batch-size 3 --width 32 --height 32)
   fi
   arguments+=(--seed 11 --progress none --json)
   list=$work/$1.list
@@ -39,13 +44,16 @@ subject() {
   start=$(now)
   ends 0 "$mpirun" -np 2 "$program" "${arguments[@]}" --output-dir "$reference" "$list" </dev/null
   eval "lasts_$1=$(($(now) - start))"
+  eval "renders_$1=$(sed -n 's/.*"rendering":\([0-9]*\)\.\([0-9]\{3\}\).*/\1\2/p' "$out" |
+    sed 's/^0*//')"
 }
 
 # start RANKS [FAULT RANK]: a run in the background, $launcher.
 start() {
   "$mpirun" -np "$1" sh -c 'if [ "$OMPI_COMM_WORLD_RANK" = "$2" ]; then
       DIFFUSE_BATCH_FAULT=$1; export DIFFUSE_BATCH_FAULT; fi; shift 2; exec "$@"' \
-    - "${2:-}" "${3:-none}" "$program" "${arguments[@]}" --output-dir "$folder" "$list" \
+    - "${2:-}" "${3:-none}" "$program" "${arguments[@]}" --schedule "$schedule" \
+    --output-dir "$folder" "$list" \
     >"$work/killed.out" 2>"$work/killed.err" </dev/null &
   launcher=$!
   disown "$launcher"  # bash need not tell of its death
@@ -59,7 +67,15 @@ strike() {
     *-merge) start "$ranks" "$kind:1" 0 ;;
     *)
       start "$ranks"
-      wait_ms=$((RANDOM * 8 % lasts * 11 / 10))
+      # One in four anywhere, also before the first picture; the others while pictures are made.
+      wait_ms=$((RANDOM * 8 % lasts))
+      if [ $((RANDOM % 4)) -ne 0 ]; then
+        for ((i = 0; i < 1000; ++i)); do
+          [ -e "$folder/run.json" ] && break
+          sleep 0.02
+        done
+        wait_ms=$((RANDOM % renders))
+      fi
       sleep "$((wait_ms / 1000)).$(printf %03d $((wait_ms % 1000)))"
       ;;
   esac
@@ -80,14 +96,14 @@ strike() {
     gone "$launcher" && break
     sleep 0.05
   done
-  gone "$launcher" || fail "run $run: the launcher still runs 30 s after '$kind'"
+  gone "$launcher" || fail "run $run: the launcher still runs 30 s after '$kind': $(state "$launcher")"
   kill -9 "$launcher" 2>/dev/null
   for pid in "$@"; do
     for ((i = 0; i < 300; ++i)); do
       gone "$pid" && break
       sleep 0.05
     done
-    gone "$pid" || fail "run $run: a rank still runs 15 s after '$kind'"
+    gone "$pid" || fail "run $run: a rank still runs 15 s after '$kind': $(state "$pid")"
   done
   case $kind in
     rank | root)
@@ -96,7 +112,7 @@ strike() {
       [ "$took" -lt 10000 ] || fail "run $run: the job ended $took ms after a rank was killed"
       ;;
   esac
-  rm -rf "$TMPDIR"/ompi.* "$TMPDIR"/prte.*
+  rm -rf "${TMPDIR:?}"/*
 }
 
 # whole_so_far: every file under a final name has the bytes of the undisturbed run.
@@ -116,9 +132,11 @@ for ((run = 1; run <= runs; ++run)); do
   what=null
   [ "$run" -le "$rendering" ] && what=model
   subject "$what"
-  eval "lasts=\$lasts_$what"
+  eval "lasts=\$lasts_$what renders=\$renders_$what"
   kind=${kinds[$(((run - 1) % ${#kinds[@]}))]}
   count[$kind]=$((${count[$kind]:-0} + 1))
+  schedule=static
+  [ $((RANDOM % 3)) -eq 0 ] && schedule=dynamic
   folder=$work/run
   rm -rf "$folder"
   strike "$kind" $((2 + RANDOM % 2))
@@ -142,12 +160,14 @@ for ((run = 1; run <= runs; ++run)); do
   is "$(number kept)" "$there" "run $run ($kind): pictures kept"
   is "$(number rendered)" "$((pictures_wanted - there))" "run $run ($kind): pictures rendered"
   kept=$((kept + there))
+  [ "$there" -gt 0 ] && [ "$there" -lt "$pictures_wanted" ] && partial=$((partial + 1))
   adopted=$((adopted + $(number adopted)))
   redone=$((redone + pictures_wanted - there))
   echo "run $run, $kind, $what: $there of $pictures_wanted pictures were there"
 done
 echo "$runs runs killed, $((rendering < runs ? rendering : runs)) of them rendering:" \
   "$torn torn or different pictures, $kept kept, $adopted of these adopted, $redone rendered after" \
-  "the kill; slowest end after the death of a rank $slowest ms"
+  "the kill; $partial runs died between their first and their last picture; slowest end after" \
+  "the death of a rank $slowest ms"
 for kind in "${kinds[@]}"; do echo "  $kind: ${count[$kind]:-0}"; done
 finish
