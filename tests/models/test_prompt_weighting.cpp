@@ -1,6 +1,7 @@
 // Prompt weighting against a Python reference of the web UI's rules and transformers' text encoder.
 // Goldens: scripts/reference/make_weighting_goldens.py.
 
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <fstream>
@@ -165,6 +166,23 @@ TEST_CASE("weighted pictures of several lengths do not depend on their batch") {
   RenderJob plain = jobs[0];
   plain.prompt_weighting = false;
   CHECK(model.denoise({&plain, 1}, {}).front().values != together[0].values);
+}
+
+TEST_CASE("words after a comma among the last 20 tokens of a chunk move on") {
+  const ClipTokenizer tokenizer = ClipTokenizer::load(
+      ModelFolder::open(test::data_path("models/tiny_sd1").string()).tokenizer_folder());
+  REQUIRE(tokenizer.tokenize("a").size() == 1);
+  const auto in_first_chunk = [&](int before_comma) {
+    std::string prompt;
+    for (int i = 0; i < before_comma; ++i) prompt += "a ";
+    prompt += ", ";
+    for (int i = 0; i < 30; ++i) prompt += "a ";
+    const std::vector<std::int32_t> ids = weighted_tokens(tokenizer, prompt).chunks[0].ids;
+    return std::find(ids.begin(), ids.end(), tokenizer.eos_token_id()) - ids.begin() - 1;
+  };
+  CHECK(in_first_chunk(54) == 75);
+  CHECK(in_first_chunk(55) == 56);
+  CHECK(in_first_chunk(74) == 75);
 }
 
 TEST_CASE("hostile prompts end") {
