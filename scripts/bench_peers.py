@@ -109,22 +109,29 @@ def convert(arguments):
     latents, text = inputs_of(torch, pipe, arguments, torch.float32)
 
     class UNet(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.unet = pipe.unet
+
         def forward(self, sample, timestep, text):
-            return pipe.unet(sample, timestep, encoder_hidden_states=text, return_dict=False)[0]
+            return self.unet(sample, timestep, encoder_hidden_states=text, return_dict=False)[0]
 
     class Decoder(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.vae = pipe.vae
+
         def forward(self, latents):
-            return pipe.vae.decode(latents, return_dict=False)[0]
+            return self.vae.decode(latents, return_dict=False)[0]
 
     folder = pathlib.Path(arguments.convert)
     folder.mkdir(parents=True, exist_ok=True)
-    UNet.unet, Decoder.vae = pipe.unet, pipe.vae
     models = {
         "unet": (UNet(), (torch.cat([latents] * 2), torch.tensor(1.0), text)),
         "vae_decoder": (Decoder(), (latents,)),
     }
     for name, (module, example) in models.items():
-        model = openvino.convert_model(module.eval(), example_input=example)
+        model = openvino.convert_model(module.eval().requires_grad_(False), example_input=example)
         openvino.save_model(model, folder / f"{name}.xml", compress_to_fp16=False)
 
 
@@ -172,8 +179,8 @@ def serve(arguments):
     kind, _, mode = arguments.peer.partition("-")
     passes = openvino_passes(arguments) if kind == "openvino" else diffusers_passes(arguments, mode)
     for name in arguments.network:
-        passes[name]()
-        passes[name]()
+        for _ in range(2 if mode == "compile" else 1):
+            passes[name]()
     print("ready", file=answers, flush=True)
     for line in sys.stdin:
         start = time.perf_counter()

@@ -57,6 +57,7 @@ void CpuBackend::set_threads() const {
 }
 
 void CpuBackend::execute(const Op& op) {
+  loading_scratch_ = {};
   set_threads();
   std::visit([this](const auto& concrete) { run(concrete); }, op);
 }

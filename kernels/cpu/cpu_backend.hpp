@@ -61,8 +61,9 @@ class CpuBackend final : public Backend {
   Isa isa_;
   const KernelTable& table_;
   OneDnn onednn_;
-  Scratch scratch_;         // of our own kernels and of repacked operands
-  Scratch onednn_scratch_;  // of oneDNN's primitives
+  Scratch loading_scratch_;  // of weights that are being prepared; given back at the first op
+  Scratch scratch_;          // of our own kernels and of repacked operands
+  Scratch onednn_scratch_;   // of oneDNN's primitives
 };
 
 }  // namespace diffuse::cpu

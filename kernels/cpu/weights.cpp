@@ -129,21 +129,22 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
     if (shape[i] == 0) throw ShapeError("prepare: the weight " + shape.str() + " is empty");
   }
 
-  std::shared_ptr<void> wide;  // one tensor's temporary, gone when the prepared copy is made
-  const WeightInput input{
-      [this](std::size_t bytes) {
-        if (weight_memory_ != nullptr) return weight_memory_->next(bytes);
-        return WeightMemory::Block{allocate_aligned(bytes), true};
-      },
-      [&] {
-        wide = allocate_aligned(static_cast<std::size_t>(shape.elements()) * sizeof(float));
-        auto* to = static_cast<float*>(wide.get());
-        for (const StoredWeight& part : parts) {
-          widen_all(part, to);
-          to += part.shape.elements();
-        }
-        return static_cast<const float*>(wide.get());
-      }};
+  const WeightInput input{[this](std::size_t bytes) {
+                            if (weight_memory_ != nullptr) return weight_memory_->next(bytes);
+                            return WeightMemory::Block{allocate_aligned(bytes), true};
+                          },
+                          [&] {
+                            // One tensor's temporary, kept for the next: fresh memory costs more
+                            // than widening into it.
+                            auto* values = reinterpret_cast<float*>(loading_scratch_.reserve(
+                                static_cast<std::size_t>(shape.elements()) * sizeof(float)));
+                            float* to = values;
+                            for (const StoredWeight& part : parts) {
+                              widen_all(part, to);
+                              to += part.shape.elements();
+                            }
+                            return static_cast<const float*>(values);
+                          }};
   if (use.role == WeightRole::embedding) {
     return {shape, use, prepare_embedding(input, shape.elements(), use.dtype)};
   }
