@@ -163,6 +163,7 @@ std::vector<std::string> Communicator::gather_bytes(int root, std::string_view b
 
 std::vector<std::string> Communicator::all_gather_bytes(std::string_view bytes) const {
   std::vector<std::string> parts;
+  parts.reserve(static_cast<std::size_t>(size()));
   for (int from = 0; from < size(); ++from) {
     parts.push_back(broadcast_bytes(from, from == rank() ? std::string(bytes) : std::string()));
   }
