@@ -22,7 +22,8 @@ torn=0 adopted=0 kept=0 slowest=0 redone=0 partial=0
 
 # now: milliseconds
 now() { local t=$EPOCHREALTIME; echo $((${t%.*} * 1000 + 10#${t#*.} / 1000)); }
-gone() { [ ! -e "/proc/$1" ] || grep -q '^State:.Z' "/proc/$1/status" 2>/dev/null; }
+# gone PID: ended, or waiting for bash to take note of that, which may happen at any moment
+gone() { ! grep -q '^State:.[^Z]' "/proc/$1/status" 2>/dev/null; }
 # state PID: what the kernel says it does
 state() { grep -h '^State' "/proc/$1/status"; cat "/proc/$1/wchan"; tr '\0' ' ' <"/proc/$1/cmdline"; }
 
