@@ -18,6 +18,8 @@ using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kGather{1000};
 constexpr int kLookMilliseconds = 50;
 constexpr std::size_t kBlock = std::size_t{1} << 16;
+// What is longer has no line ends, and may never end: a device, or a picture.
+constexpr std::size_t kEndless = std::size_t{64} << 20;
 
 }  // namespace
 
@@ -33,9 +35,16 @@ bool LineStream::take_line(std::vector<Line>& lines) {
   line_.append(buffer_, at_, std::min(part, room));
   open_ = open_ || part > 0;
   at_ += whole ? part + 1 : part;
+  length_ += part;
+  if (length_ > kEndless) {
+    throw InputError(ExitCode::bad_list, "prompt list 'standard input': line " +
+                                             std::to_string(number_ + 1) +
+                                             " has no end within 64 MiB; is it a list of prompts?");
+  }
   if (!whole && !(ended_ && open_)) return false;
   lines.push_back({++number_, std::exchange(line_, std::string())});
   open_ = false;
+  length_ = 0;
   return true;
 }
 

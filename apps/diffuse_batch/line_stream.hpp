@@ -22,7 +22,7 @@ class LineStream {
 
   /// Waits for lines: until there are `most`, or a second has passed since the first came, or the
   /// input ends, or `stop`, asked every twentieth of a second, says so. Throws InputError(bad_list)
-  /// if the input cannot be read.
+  /// if the input cannot be read, or a line has no end within 64 MiB.
   std::vector<Line> next(std::size_t most, const std::function<bool()>& stop);
 
   /// No more lines will come.
@@ -34,10 +34,11 @@ class LineStream {
 
   int descriptor_;
   std::size_t line_bytes_;
-  std::string buffer_;  // the last block read
-  std::size_t at_ = 0;  // what of it is split
-  std::string line_;    // the beginning of a line whose end has not come
-  bool open_ = false;   // there is one
+  std::string buffer_;      // the last block read
+  std::size_t at_ = 0;      // what of it is split
+  std::string line_;        // the beginning of a line whose end has not come
+  bool open_ = false;       // there is one
+  std::size_t length_ = 0;  // of it, with what is not kept
   bool ended_ = false;
   std::int64_t number_ = 0;
 };

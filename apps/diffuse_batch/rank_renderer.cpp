@@ -25,6 +25,14 @@ std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
       .count();
 }
 
+// Norms and attention of the decoder spread a value that is not finite over the whole picture, and
+// it becomes black; no picture that is one, however dark, has 64 and more equal pixels.
+bool is_one_colour(const Image& image) {
+  constexpr std::size_t kFewPixels = 3 * 64;
+  return image.rgb.size() >= kFewPixels &&
+         std::equal(image.rgb.begin() + 3, image.rgb.end(), image.rgb.begin());
+}
+
 }  // namespace
 
 RankRenderer::RankRenderer(PictureMaker& maker, const RunSettings& settings, int rank,
@@ -141,6 +149,11 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
   if (image.width == 0) throw StoppedError();
   out_of_memory_in_a_row_ = 0;
   if (job.padding) return;
+  if (is_one_colour(image)) {
+    result.error =
+        "the decoded picture is of one colour (the VAE overflows in this dtype: try --dtype f32)";
+    return fail(std::move(result), job);
+  }
   result.milliseconds += milliseconds_since(start);
   submitted_.push_back({job, result});
   writers_.submit(

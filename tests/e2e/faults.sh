@@ -62,6 +62,17 @@ ends 3 "$program" --model "$tiny" --dtype f32 --num-inference-steps 2 --guidance
 is "$(pictures "$work/hot")" "" "pictures that are no numbers"
 is "$(grep -c 'picture [01] failed.*not finite' "$err")" 2 "messages about pictures that are no numbers"
 
+# Row 57: so does a decoder that overflows on latents that are numbers, the largest there are.
+ends 0 "${run[@]}" --output-type latent --output-dir "$work/latents" "$work/list" </dev/null
+latent=$(head -n 1 "$out")
+header=$((8 + $(od -An -tu8 -N8 "$latent")))
+values=$((($(stat -c %s "$latent") - header) / 4))
+{ head -c $header "$latent"; printf '\xff\xff\x7f\x7f%.0s' $(seq $values); } >"$work/bright.safetensors"
+echo "$work/bright.safetensors" >"$work/bright"
+ends 3 "${run[@]}" --input-type latent --output-dir "$work/bright_out" "$work/bright" </dev/null
+is "$(pictures "$work/bright_out")" "" "pictures of a decoder that overflows"
+is "$(grep -c 'picture 0 failed.*one colour' "$err")" 1 "messages about pictures of one colour"
+
 # Row 58: a picture that memory is too small for fails, and the run ends by itself.
 head -n 1 "$work/list" >"$work/one"
 ends 3 bash -c 'ulimit -v 3000000; exec "$@"' - "${run[@]}" --width 16384 --height 16384 \
