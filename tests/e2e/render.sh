@@ -14,7 +14,7 @@ while read -r path; do
   is "$(png_size "$path")" 64x64 "size of $path"
 done <"$work/wanted"
 [ -s "$work/a/run.json" ] || fail "no run.json"
-is "$(ls -A "$work/a" | grep -v '\.png$' | tr '\n' ' ')" "run.json " "other files in the folder"
+is "$(ls -A "$work/a" | grep -v '\.png$' | tr '\n' ' ')" "manifest.jsonl run.json " "other files in the folder"
 
 # Fewer prompts than ranks; the list from a pipe; the same pictures.
 ends 0 "$mpirun" -np 5 "$program" "${settings[@]}" --seed 5 --output-dir "$work/b" - \
