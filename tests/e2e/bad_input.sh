@@ -44,7 +44,13 @@ refused 10 "line 1.*NUL" "$work/nul"
 refused 10 "line 1.*65536" "$work/long"
 refused 10 "there is no such file\|No such file" "$work/missing"
 refused 10 "folder\|directory" "$work"
-input=$work/latin refused 10 "line 2.*UTF-8" -
+# Standard input comes in rounds: a wrong line is a job that failed, and the others are rendered.
+for launch in "" "$mpirun -np 3"; do
+  ends 3 $launch $(command_line) --model "$model" --num-inference-steps 1 \
+    --output-dir "$work/stream${launch:+s}" - <"$work/latin"
+  grep -q "error: picture 1 failed.*line 2.*UTF-8" "$err" || fail "line 2 is not named: $(cat "$err")"
+  is "$(pictures "$work/stream${launch:+s}")" "000000.png" "pictures of the lines that are right"
+done
 refused_alone 10 "no prompts" -
 if [ "$(id -u)" != 0 ]; then
   cp "$work/list" "$work/secret" && chmod 000 "$work/secret"
