@@ -21,7 +21,7 @@ cleanups=()
 
 clean_up() {
   for command in "${cleanups[@]+"${cleanups[@]}"}"; do $command; done
-  chmod -R u+rwX "$work"
+  chmod -R u+rwX "$work" 2>/dev/null
   rm -rf "$work"
 }
 trap clean_up EXIT
