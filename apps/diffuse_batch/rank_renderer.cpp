@@ -28,7 +28,7 @@ std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
 // Norms and attention of the decoder spread a value that is not finite over the whole picture, and
 // it becomes black; no picture that is one, however dark, has 64 and more equal pixels.
 bool is_one_colour(const Image& image) {
-  constexpr std::size_t kFewPixels = 3 * 64;
+  constexpr std::size_t kFewPixels = std::size_t{3} * 64;
   return image.rgb.size() >= kFewPixels &&
          std::equal(image.rgb.begin() + 3, image.rgb.end(), image.rgb.begin());
 }
