@@ -51,7 +51,7 @@ std::shared_ptr<mpi::SharedMemory> share_weights(const mpi::Communicator& comm,
   if (parts < 2 || bytes == 0) return nullptr;
 
   std::string why;
-  const auto memory = mpi::SharedMemory::allocate(node, bytes, &why);
+  auto memory = mpi::SharedMemory::allocate(node, bytes, &why);
   if (memory == nullptr) {
     if (node.is_root()) {
       log()->warn(

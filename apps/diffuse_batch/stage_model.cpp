@@ -163,7 +163,7 @@ ModelPlace stage_model(const mpi::Communicator& comm, const ModelPlace& place,
   const std::string fingerprint = about.substr(1);
   const fs::path folder =
       fs::path(stage_dir) / ("diffuse-batch-model-" + fingerprint.substr(0, kNameDigits));
-  const ModelPlace copy = place_in(folder, place, single_file);
+  ModelPlace copy = place_in(folder, place, single_file);
   together(comm, [&] {
     if (comm.local_rank() != 0 || holds(copy, fingerprint)) return;
     make_copy(place, folder, single_file, fingerprint);

@@ -87,6 +87,7 @@ const Program& Networks::text_program() {
   const int texts = 2 * settings_.batch_size;
   if (!shapes_only_) {
     std::vector<TextPhase::Request> requests;
+    requests.reserve(static_cast<std::size_t>(texts));
     for (int i = 0; i < texts; ++i) requests.push_back({"a picture, number " + std::to_string(i)});
     text_phase_->encode(requests);
   }

@@ -110,6 +110,7 @@ double best_rate(const std::vector<int>& cpus, int windows, double amount, const
     while (arrived.load() < round * count) std::this_thread::yield();
   };
   std::vector<std::thread> threads;
+  threads.reserve(cpus.size());
   for (int t = 0; t < count; ++t) {
     threads.emplace_back([&, t] {
       run_on(cpus[static_cast<std::size_t>(t)]);

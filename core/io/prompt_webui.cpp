@@ -143,7 +143,7 @@ std::string take_pairs(const std::vector<std::string>& words, PromptDraft& draft
 }  // namespace
 
 ParsedLine parse_webui_line(std::string_view text, std::int64_t line, const ListRules& rules) {
-  const ParsedLine as_it_stands{ParsedLine::Kind::prompt, {std::string(text), line, nullptr}};
+  ParsedLine as_it_stands{ParsedLine::Kind::prompt, {std::string(text), line, nullptr}};
   if (text.find("--") == std::string_view::npos) return as_it_stands;
   PromptDraft draft(rules);
   const auto words = shell_words(text);

@@ -22,7 +22,7 @@ void transform_kernel(const float* g, double (&u)[36]) {
   constexpr double at_zero = 1 / (a2 * b2);
   constexpr double at_a = 1 / (2 * a2 * (a2 - b2));
   constexpr double at_b = 1 / (2 * b2 * (b2 - a2));
-  const auto apply = [](double g0, double g1, double g2, double* to, int step) {
+  const auto apply = [](double g0, double g1, double g2, double* to, std::ptrdiff_t step) {
     to[0] = g0 * at_zero;
     to[step] = (g0 + a2 * g2 + 0.625 * g1) * at_a;
     to[2 * step] = (g0 + a2 * g2 - 0.625 * g1) * at_a;
@@ -31,11 +31,12 @@ void transform_kernel(const float* g, double (&u)[36]) {
     to[5 * step] = g2;
   };
   double half[18];  // [6][3]
-  for (int j = 0; j < 3; ++j) {
+  for (std::ptrdiff_t j = 0; j < 3; ++j) {
     apply(static_cast<double>(g[j]), static_cast<double>(g[3 + j]), static_cast<double>(g[6 + j]),
           half + j, 3);
   }
-  for (int i = 0; i < 6; ++i) apply(half[3 * i], half[3 * i + 1], half[3 * i + 2], u + 6 * i, 1);
+  for (std::ptrdiff_t i = 0; i < 6; ++i)
+    apply(half[3 * i], half[3 * i + 1], half[3 * i + 2], u + 6 * i, 1);
 }
 
 WinogradPicture picture_of(const Conv2dOp& op) {
@@ -92,7 +93,7 @@ bool prefers_winograd(const Convolution& usual) {
   // more than the products; on small pictures large weights are read for too few products, and
   // four times their memory is not worth it.
   const std::int64_t min_channels = usual.dtype == DType::f32 ? 32 : 64;
-  constexpr std::int64_t kSmallWeight = 256 * 256;
+  constexpr std::int64_t kSmallWeight = std::int64_t{256} * 256;
   constexpr std::int64_t kTilesForSmall = 9;
   constexpr std::int64_t kTilesForLarge = 64;
   if (usual.kernel_height != 3 || usual.kernel_width != 3 || usual.stride != 1) return false;
