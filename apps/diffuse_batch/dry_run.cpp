@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "apps/diffuse_batch/settle.hpp"
+#include "core/base/text.hpp"
 #include "core/pipeline/partition.hpp"
 #include "core/pipeline/stable_diffusion.hpp"
 
@@ -26,8 +27,8 @@ void print_plan(std::ostream& out, const JobList& list, const RunSettings& setti
                 const ModelFolder* folder, int ranks) {
   const Options& o = settings.options;
   const std::vector<RenderJob>& jobs = list.jobs();
-  out << "prompts: " << list.prompt_count() << " (" << list.blank_lines()
-      << " blank lines skipped)\n"
+  out << "prompts: " << list.prompt_count() << " (" << counted(list.blank_lines(), "blank line")
+      << " skipped)\n"
       << "pictures: " << jobs.size() << ", " << *o.width << " x " << *o.height << "\n"
       << "model: " << settings.model << ", fingerprint " << settings.fingerprint.substr(0, 16)
       << "\n"
@@ -41,8 +42,9 @@ void print_plan(std::ostream& out, const JobList& list, const RunSettings& setti
 
   for (int rank = 0; rank < ranks; ++rank) {
     const std::vector<RenderJob> mine = jobs_of_part(jobs, ranks, rank, o.apply_padding);
-    out << "rank " << rank << ": " << mine.size() << " jobs in "
-        << make_batches(mine, settings.batch_size).size() << " batches of at most "
+    const std::size_t batches = make_batches(mine, settings.batch_size).size();
+    out << "rank " << rank << ": " << counted(static_cast<std::int64_t>(mine.size()), "job")
+        << " in " << batches << (batches == 1 ? " batch" : " batches") << " of at most "
         << settings.batch_size << "\n";
   }
 

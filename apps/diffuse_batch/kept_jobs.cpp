@@ -67,10 +67,12 @@ FileFinding look_at_latents(FolderView& view, const std::filesystem::path& path,
 void merge_earlier_shards(const std::filesystem::path& folder) {
   const MergeReport merged = merge_manifest(folder);
   if (merged.torn != 0) {
-    log()->info("{} records of a run that was cut off were torn and are left out", merged.torn);
+    log()->info("{} left out: the run that wrote it was cut off",
+                counted(merged.torn, "torn record"));
   }
   if (merged.damaged != 0) {
-    log()->warn("{} lines of the manifest are damaged and count as missing", merged.damaged);
+    log()->warn("{} of the manifest left out: what it recorded counts as missing",
+                counted(merged.damaged, "damaged line"));
   }
 }
 
@@ -135,11 +137,12 @@ class KeptJobsSearch::Inspection {
   void finish() {
     const std::int64_t unlisted = heads_.count_rest();
     if (unlisted != 0) {
-      log()->info("{} records of the manifest are not in this list; their pictures stay", unlisted);
+      log()->info("the manifest has {} beyond the end of this list; such pictures stay",
+                  counted(unlisted, "record"));
     }
     if (heads_.damaged() != 0) {
-      log()->warn("{} lines of {} are damaged and count as missing", heads_.damaged(),
-                  kManifestName);
+      log()->warn("{} of {} left out: what it recorded counts as missing",
+                  counted(heads_.damaged(), "damaged line"), kManifestName);
     }
   }
 

@@ -35,13 +35,12 @@ void write_sheet(const std::vector<std::filesystem::path>& pictures, const Optio
                            .labels = options.contact_sheet_labels == "prompt"});
   log()->info("contact sheet: {}", printable(options.contact_sheet));
   if (result.left_out > 0) {
-    log()->warn("the contact sheet has no room for the last {} pictures", result.left_out);
+    log()->warn("the contact sheet has no room for {} at its end",
+                counted(static_cast<std::int64_t>(result.left_out), "picture"));
   }
   if (result.framed_labels > 0) {
-    log()->info(
-        "{} labels of the contact sheet hold letters that its font lacks: frames stand for "
-        "them",
-        result.framed_labels);
+    log()->info("the font of the contact sheet lacks letters of {}: frames stand for them",
+                counted(static_cast<std::int64_t>(result.framed_labels), "label"));
   }
 }
 
@@ -57,11 +56,11 @@ void write_overviews(const std::vector<std::filesystem::path>& pictures, const O
   if (!options.gallery) return;
   const GalleryReport report = write_gallery(options.output_dir);
   const std::filesystem::path page = std::filesystem::path(options.output_dir) / kGalleryName;
-  log()->info("gallery: {} ({} jobs, {} failed)", printable(page.string()), report.records,
-              report.failed);
+  log()->info("gallery: {} ({}, {} failed)", printable(page.string()),
+              counted(report.records, "job"), report.failed);
   if (report.left_out > 0) {
-    log()->warn("the gallery shows the first {} jobs; {} more are in manifest.jsonl",
-                report.records, report.left_out);
+    log()->warn("the gallery shows the first {}; manifest.jsonl has {} more",
+                counted(report.records, "job"), report.left_out);
   }
 }
 

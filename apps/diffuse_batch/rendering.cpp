@@ -7,14 +7,15 @@
 #include "apps/diffuse_batch/rank_renderer.hpp"
 #include "apps/diffuse_batch/result_sink.hpp"
 #include "apps/diffuse_batch/stop.hpp"
+#include "core/base/text.hpp"
 #include "core/pipeline/job_codec.hpp"
 
 namespace diffuse {
 namespace {
 
 std::string line_of_failures(std::int64_t failed, bool complete) {
-  return std::to_string(failed) + " pictures failed, named above; " +
-         (complete ? "all others are there, and the same command tries these again"
+  return counted(failed, "picture") + " failed, named above; " +
+         (complete ? "all others are there, and the same command tries again"
                    : "the run ended there (--on-error stop), and the same command goes on");
 }
 

@@ -18,6 +18,7 @@
 #include "apps/diffuse_batch/stop.hpp"
 #include "apps/diffuse_batch/terminal.hpp"
 #include "core/base/log.hpp"
+#include "core/base/text.hpp"
 #include "mpi/session.hpp"
 
 namespace diffuse {
@@ -103,7 +104,10 @@ Distribution Run::hand_out_jobs() {
     const std::vector<std::int64_t> kept = list_->kept();
     list_->sum_up(prepared_.summary);
     prepared_.summary.base_seed = settings_.base_seed;
-    if (!kept.empty()) log()->info("{} pictures are already there and kept", kept.size());
+    if (!kept.empty()) {
+      log()->info("{} already there, kept",
+                  counted(static_cast<std::int64_t>(kept.size()), "picture"));
+    }
     if (!reporter_) begin_report();
     reporter_->begin(list_->first_index(), static_cast<std::int64_t>(list_->job_count()), kept);
   });

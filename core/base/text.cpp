@@ -41,4 +41,11 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
   return out;
 }
 
+std::string counted(std::int64_t count, std::string_view noun) {
+  std::string out = std::to_string(count) + " ";
+  out += noun;
+  if (count != 1) out += "s";
+  return out;
+}
+
 }  // namespace diffuse

@@ -33,7 +33,7 @@ same "$work/a/000000.png" "$work/c/000000.png" "first pictures"
 ends 0 "$mpirun" -np 3 "$program" "${settings[@]}" --batch-size 2 --dry-run --output-dir "$work/no" \
   "$work/seven.txt" </dev/null
 grep -q '^rank 0: 3 jobs in 2 batches' "$out" || fail "no plan of rank 0: $(cat "$out")"
-grep -q '^rank 2: 2 jobs in 1 batches' "$out" || fail "no plan of rank 2: $(cat "$out")"
+grep -q '^rank 2: 2 jobs in 1 batch of' "$out" || fail "no plan of rank 2: $(cat "$out")"
 grep -q '^memory of a rank: weights ' "$out" || fail "no memory in the plan"
 [ ! -e "$work/no" ] || fail "--dry-run made the output folder"
 
