@@ -29,7 +29,8 @@ std::string short_number(double value) {
   return text;
 }
 
-// Everything that decides the bytes of pictures, or which file holds which picture.
+// Everything that decides the bytes of pictures, or which file holds which picture. How they come
+// to be made (ranks, batches, schedule, rounds, retries) is not here: a run may go on with another.
 RunRecord record_of(const RunSettings& settings) {
   const Options& o = settings.options;
   const auto given = Origin::given;

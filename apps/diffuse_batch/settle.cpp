@@ -42,10 +42,18 @@ std::string settings_text(const Options& o) {
                            o.batch_size,
                            o.memory,
                            o.apply_padding,
+                           o.schedule,
+                           o.round_size,
+                           o.retries,
+                           o.on_error,
                            o.overwrite,
                            o.resume,
                            o.null_ms,
+                           o.contact_sheet,
+                           o.contact_sheet_labels,
+                           o.gallery,
                            o.json,
+                           o.profile,
                            o.dry_run};
   return all.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }

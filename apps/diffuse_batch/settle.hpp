@@ -7,8 +7,10 @@
 
 namespace diffuse {
 
-/// Everything in the options that decides the work, as text: equal on all ranks, or they were
-/// started wrongly.
+/// Everything in the options that the ranks act on together, as text: equal on all ranks, or they
+/// were started wrongly. Left out is what a rank may have for itself: --threads, and how it reports
+/// (--log-level, --log-file, --quiet, --progress, --progress-interval). What of this decides bytes
+/// and names of pictures is in the run record besides (JobList), and alone makes a run another one.
 std::string settings_text(const Options& options);
 
 /// Fills in the model's usual size where none is given and checks that sizes are multiples of the

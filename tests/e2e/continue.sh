@@ -52,6 +52,17 @@ is "$(wc -l <"$out")" 6 "number of paths of the longer list"
 is "$(sums "$folder" | head -n 5)" "$first" "pictures after the longer list"
 is "$(inode 000004.png)" "$kept" "inode of a kept picture"
 
+# So do other ways of making the same pictures, which the run record does not name.
+rm "$folder/000003.png"
+ways=(--schedule dynamic --retries 2 --on-error stop --round-size 7 --batch-size 3 --apply-padding)
+render 0 "${ways[@]:0:10}" "$work/longer"
+rm "$folder/000002.png"
+ends 0 "$program" --model "$tiny" "${settings[@]}" --schedule static "${ways[@]:8}" \
+  --output-dir "$folder" - <"$work/longer"
+is "$(sums "$folder" | head -n 5)" "$first" "pictures made in other ways"
+is "$(grep -cE 'schedule"|retries|on_error|round_size|batch_size|padding' "$folder/run.json")" 0 \
+  "ways of making pictures in the run record"
+
 # Other settings, another model, another seed, a changed line, a file of somebody else.
 untouched 13 "guidance_scale" --guidance-scale 3 "$work/longer"
 model=$data/models/tiny_lcm untouched 13 "model_fingerprint" "$work/longer"
