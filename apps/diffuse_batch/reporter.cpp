@@ -1,5 +1,6 @@
 #include "apps/diffuse_batch/reporter.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "core/base/log.hpp"
@@ -9,8 +10,14 @@ namespace {
 
 // Steps are worth telling only where a picture takes longer than this.
 constexpr double kSlowPicture = 1.0;
-constexpr std::size_t kColumns = 80;
+constexpr std::size_t kUsualColumns = 80;
+constexpr std::size_t kMostColumns = 160;     // a longer bar says no more
 constexpr std::size_t kColumnsOfLogs = 4000;  // counts of hundreds of ranks
+
+std::size_t columns_of(const Reporter::Setup& setup) {
+  if (setup.ranks > 0 && setup.progress == ProgressMode::lines) return kColumnsOfLogs;
+  return setup.columns == 0 ? kUsualColumns : std::min(setup.columns, kMostColumns);
+}
 
 double seconds_now() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -21,19 +28,21 @@ double seconds_now() {
 Reporter::Reporter(const Setup& setup)
     : setup_(setup),
       printer_(setup.print_paths ? stdout : nullptr, setup.path_of),
-      progress_(
-          {.mode = setup.progress,
-           .total = setup.jobs,
-           .columns =
-               setup.ranks > 0 && setup.progress == ProgressMode::lines ? kColumnsOfLogs : kColumns,
-           .interval = setup.interval,
-           .ranks = setup.ranks},
-          seconds_now,
-          [](std::string_view text) {
-            std::fwrite(text.data(), 1, text.size(), stderr);
-            std::fflush(stderr);
-          }),
-      began_(seconds_now()) {}
+      progress_({.mode = setup.progress,
+                 .total = setup.jobs,
+                 .columns = columns_of(setup),
+                 .interval = setup.interval,
+                 .ranks = setup.ranks},
+                seconds_now,
+                [](std::string_view text) {
+                  std::fwrite(text.data(), 1, text.size(), stderr);
+                  std::fflush(stderr);
+                }),
+      began_(seconds_now()) {
+  set_before_log([this] { progress_.wipe(); });
+}
+
+Reporter::~Reporter() { set_before_log({}); }
 
 void Reporter::begin(std::int64_t first, std::int64_t jobs, const std::vector<std::int64_t>& kept) {
   first_ = first;
@@ -49,7 +58,6 @@ void Reporter::finished(const RenderResult& result) {
   ++done_;
   if (failed) {
     ++failed_;
-    progress_.wipe();
     log()->error("picture {} failed on rank {}: {}", result.index, result.rank, result.error);
     if (failures_.size() < RunSummary::kMostFailures) {
       failures_.push_back({result.index, setup_.line_of(result.index), result.error});

@@ -22,12 +22,16 @@ class Reporter {
     std::function<std::string(std::int64_t index)> path_of;
     std::function<std::int64_t(std::int64_t index)> line_of;
     ProgressMode progress = ProgressMode::lines;
-    double interval = 0;    ///< seconds between two lines; 0: the usual
-    std::size_t ranks = 0;  ///< to be told apart in the progress; 0: not
+    std::size_t columns = 0;  ///< of the terminal; 0: there is none
+    double interval = 0;      ///< seconds between two lines; 0: the usual
+    std::size_t ranks = 0;    ///< to be told apart in the progress; 0: not
     bool print_paths = true;
     bool keep_paths = false;  ///< paths() is asked for at the end
   };
   explicit Reporter(const Setup& setup);
+  Reporter(const Reporter&) = delete;
+  Reporter& operator=(const Reporter&) = delete;
+  ~Reporter();
 
   /// The jobs [first, first + jobs) come next, all of the list or a round of it; `kept`: indices of
   /// what earlier runs finished of them.

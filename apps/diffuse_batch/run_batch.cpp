@@ -28,7 +28,7 @@ ProgressMode progress_mode(const Options& options) {
   if (options.quiet || options.progress == "none") return ProgressMode::none;
   if (options.progress == "bar") return ProgressMode::bar;
   if (options.progress == "lines") return ProgressMode::lines;
-  return stderr_is_terminal() ? ProgressMode::bar : ProgressMode::lines;
+  return stderr_columns() > 0 ? ProgressMode::bar : ProgressMode::lines;
 }
 
 /// One run on one rank: what the stages hand to one another.
@@ -89,6 +89,7 @@ void Run::begin_report() {
       .path_of = [this](std::int64_t index) { return list_->path_of(index); },
       .line_of = [this](std::int64_t index) { return list_->line_of(index); },
       .progress = progress_mode(o),
+      .columns = static_cast<std::size_t>(stderr_columns()),
       .interval = o.progress_interval,
       .ranks = verbose ? static_cast<std::size_t>(comm_.size()) : 0,
       .print_paths = !o.json,

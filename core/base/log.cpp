@@ -1,11 +1,13 @@
 #include "core/base/log.hpp"
 
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <array>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -16,6 +18,22 @@ namespace diffuse {
 namespace {
 
 constexpr const char* kPattern = "%T %n %l: %v";
+
+std::mutex hook_mutex;
+std::function<void()>& hook() {
+  static std::function<void()> installed;
+  return installed;
+}
+
+/// Stands before the sink to standard error and writes nothing.
+class HookSink final : public spdlog::sinks::base_sink<std::mutex> {
+ private:
+  void sink_it_(const spdlog::details::log_msg& /*message*/) override {
+    const std::lock_guard lock(hook_mutex);
+    if (hook()) hook()();
+  }
+  void flush_() override {}
+};
 
 spdlog::level::level_enum level_named(const std::string& name) {
   using Named = std::pair<const char*, spdlog::level::level_enum>;
@@ -51,7 +69,9 @@ void set_up_log(const std::string& level, bool quiet, int rank, int size, const 
   auto to_stderr = std::make_shared<spdlog::sinks::stderr_color_sink_mt>();
   to_stderr->set_level(only_warnings ? std::max(wanted, spdlog::level::warn) : wanted);
 
-  std::vector<spdlog::sink_ptr> sinks = {to_stderr};
+  auto before = std::make_shared<HookSink>();
+  before->set_level(to_stderr->level());
+  std::vector<spdlog::sink_ptr> sinks = {before, to_stderr};
   if (!file.empty()) {
     const std::string name = log_file_name(file, rank);
     try {
@@ -69,6 +89,11 @@ void set_up_log(const std::string& level, bool quiet, int rank, int size, const 
   logger->set_pattern(kPattern);
   logger->flush_on(spdlog::level::trace);  // a rank that is killed has said what it knew
   spdlog::set_default_logger(std::move(logger));
+}
+
+void set_before_log(std::function<void()> wanted) {
+  const std::lock_guard lock(hook_mutex);
+  hook() = std::move(wanted);
 }
 
 std::shared_ptr<spdlog::logger> log() {

@@ -2,6 +2,7 @@
 
 #include <spdlog/logger.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,6 +16,11 @@ namespace diffuse {
 /// writes to `file`.r. An existing file is continued. Throws ConfigError for an unknown level or a
 /// file that cannot be written.
 void set_up_log(const std::string& level, bool quiet, int rank, int size, const std::string& file);
+
+/// Calls `hook` before each line that goes to standard error, from the thread that logs it; it must
+/// not log. An empty one ends that. For what else is on the terminal: a progress bar goes away
+/// before a line is written, since the line would begin behind it.
+void set_before_log(std::function<void()> hook);
 
 /// The logger of this process; before set_up_log() one to standard error at info.
 std::shared_ptr<spdlog::logger> log();

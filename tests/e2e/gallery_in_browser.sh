@@ -24,6 +24,6 @@ is "$(grep -o '<img [^>]*src="./00000[0-9].png"' "$out" | wc -l)" 3 "number of p
 is "$(grep -o '<img ' "$out" | wc -l)" 3 "number of all images"
 is "$(grep -o '<script' "$out" | wc -l)" 4 "number of scripts"
 grep -q '4 of 4 jobs, 1 failed' "$out" || fail "the jobs are not counted"
-grep -q 'Time per rank: 1 ranks' "$out" || fail "no time per rank"
+grep -q 'Time per rank: 1 rank, ' "$out" || fail "no time per rank"
 grep -qF '&lt;/script&gt;&lt;script&gt;document.title' "$out" || fail "no caption of a prompt"
 finish

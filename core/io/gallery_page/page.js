@@ -151,13 +151,13 @@ function drawBars() {
     const bar = element("div", {className: "bar"});
     bar.style.width = (100 * of.sum) / most + "%";
     bar.style.background = colour(rank);
-    const facts = `${seconds(of.sum)}, ${of.times.length} jobs, median ${seconds(median(of.times))}` +
+    const facts = `${seconds(of.sum)}, ${of.times.length} ${of.times.length === 1 ? "job" : "jobs"}, median ${seconds(median(of.times))}` +
                   (of.failed > 0 ? `, ${of.failed} failed` : "");
     byId("ranks").append(element("span", {}, `rank ${rank} (${of.host})`), bar, element("span", {}, facts));
   }
   const all = sums.reduce((a, b) => a + b, 0);
   byId("summary").textContent =
-    `Time per rank: ${ranks.size} ranks, ${seconds(all)} in all, longest ${seconds(most)}`;
+    `Time per rank: ${ranks.size} ${ranks.size === 1 ? "rank" : "ranks"}, ${seconds(all)} in all, longest ${seconds(most)}`;
 }
 
 function drawDots() {

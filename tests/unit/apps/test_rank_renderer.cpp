@@ -153,6 +153,21 @@ TEST_CASE("the last job of all is tried again too, and so is one that fails whil
   run.check({0, 1, 2, 3}, {});
 }
 
+TEST_CASE(
+    "a file of the last batch that cannot be written is found out at the end, and tried again") {
+  Run run(1, 1);
+  const std::filesystem::path in_the_way = run.folder.path() / "2.png";
+  std::filesystem::create_directory(in_the_way);
+  int decoded = 0;
+  run.maker.before_decode = [&](std::int64_t index) {
+    if (index == 2 && ++decoded == 2) std::filesystem::remove(in_the_way);
+  };
+  run.render(3);
+  CHECK(run.code == ExitCode::ok);
+  CHECK(decoded == 2);
+  run.check({0, 1, 2}, {});
+}
+
 TEST_CASE("where a batch does not fit into memory, it is halved until it does, and stays so") {
   Run run(8);
   SECTION("of the host") { only_fit(run, 2, throw_bad_alloc); }

@@ -107,6 +107,28 @@ TEST_CASE("the rank may stand anywhere in the name of the file") {
   set_up_log("off", false, 0, 1, "");
 }
 
+TEST_CASE("what is on the terminal hears of a line before it is written, and of no other") {
+  const Folder folder;
+  int heard_of = 0;
+  {
+    const Captured captured(folder.path / "stderr");
+    set_up_log("info", true, 0, 1, folder.path / "run.log");
+    set_before_log([&] {
+      ++heard_of;
+      std::fputs("before ", stderr);
+    });
+    log()->info("goes to the file alone");
+    log()->warn("w");
+    set_before_log({});
+    log()->warn("later");
+    const std::string text = captured.text();
+    CHECK(text.find("before ") == 0);
+    CHECK(std::count(text.begin(), text.end(), '\n') == 2);
+  }
+  CHECK(heard_of == 1);
+  set_up_log("off", false, 0, 1, "");
+}
+
 TEST_CASE("unknown levels and files that cannot be are refused") {
   CHECK_THROWS_AS(set_up_log("loud", false, 0, 1, ""), ConfigError);
   CHECK_THROWS_AS(set_up_log("", false, 0, 1, ""), ConfigError);
