@@ -5,8 +5,9 @@
 
 namespace diffuse {
 
-/// Ends a step, an encoding, a decoding or the loading of a model between two ops or weights, once
-/// a stop at once is requested: throws StoppedError. The backend behind it can go on.
+/// Ends a step, an encoding, a decoding or the loading of a model between two ops or weights, or
+/// before a program that the device replays as a whole, once a stop at once is requested: throws
+/// StoppedError. The backend behind it can go on.
 class StoppableBackend final : public ForwardingBackend {
  public:
   using ForwardingBackend::ForwardingBackend;
@@ -18,6 +19,10 @@ class StoppableBackend final : public ForwardingBackend {
   void execute(const Op& op) override {
     throw_if_stopped();
     ForwardingBackend::execute(op);
+  }
+  bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override {
+    throw_if_stopped();
+    return ForwardingBackend::replay(kept, body);
   }
 };
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -9,6 +10,17 @@
 #include "core/tensor/weight_memory.hpp"
 
 namespace diffuse {
+
+/// What a backend keeps of work that it performs again and again.
+struct Replay {
+  virtual ~Replay() = default;
+};
+
+/// What a device can do at best; 0: not known.
+struct DeviceLimits {
+  double flops_per_second = 0;  ///< of matrix products, sums in f32
+  double bytes_per_second = 0;  ///< between memory and processor
+};
 
 /// What a device must do. Called by `Ops` and by `Program` only: operands are checked, outputs
 /// allocated. One object serves one thread. Throws DeviceError.
@@ -48,6 +60,27 @@ class Backend {
 
   /// Performs one op. Every op of the variant is implemented by every backend.
   virtual void execute(const Op& op) = 0;
+  /// Performs `body`, which calls nothing but execute() and range calls, and returns what it
+  /// returned: false if it ended early. With the same `kept`, empty at first, the same ops on the
+  /// same memory follow: a backend may keep there what spares it `body` from then on. The owner
+  /// empties `kept` before an address changes. Decorators that look at ops call `body` themselves.
+  virtual bool replay(std::unique_ptr<Replay>& /*kept*/, const std::function<bool()>& body) {
+    return body();
+  }
+  /// Waits until the device has done what it was given.
+  virtual void wait() {}
+
+  /// What follows belongs to a range of that name, inside the ranges begun before; for the
+  /// timelines of profilers. end_range() does not throw.
+  virtual void begin_range(const std::string&) {}
+  virtual void end_range() {}
+
+  /// Most bytes of a device's own memory in use at a time; 0 where there is none.
+  [[nodiscard]] virtual std::size_t peak_bytes() const { return 0; }
+  [[nodiscard]] virtual DeviceLimits limits(DType) const { return {}; }
+  /// The same for two backends if they share one device, on whatever process; empty where nobody
+  /// minds.
+  [[nodiscard]] virtual std::string device_id() const { return {}; }
 
   /// How this backend performs an op ("winograd", "direct", ...), for benchmarks; empty where there
   /// is nothing to tell.

@@ -45,8 +45,10 @@ std::string label_of(const Op& op) {
 }
 
 void TracingBackend::execute(const Op& op) {
+  ForwardingBackend::wait();  // for what was written since the last op
   const auto start = std::chrono::steady_clock::now();
   ForwardingBackend::execute(op);
+  ForwardingBackend::wait();
   const std::chrono::duration<double> taken = std::chrono::steady_clock::now() - start;
 
   Line& line = lines_[label_of(op)];

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 #include <utility>
 
@@ -8,7 +10,8 @@
 
 namespace diffuse {
 
-/// Forwards everything to another backend; base of the decorators.
+/// Forwards everything to another backend; base of the decorators. A replay does not show its ops:
+/// who must see each one overrides replay() to call the body.
 class ForwardingBackend : public Backend {
  public:
   explicit ForwardingBackend(Backend& inner) : inner_(inner) {}
@@ -27,6 +30,15 @@ class ForwardingBackend : public Backend {
     inner_.place_weights(std::move(memory));
   }
   void execute(const Op& op) override { inner_.execute(op); }
+  bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override {
+    return inner_.replay(kept, body);
+  }
+  void wait() override { inner_.wait(); }
+  void begin_range(const std::string& name) override { inner_.begin_range(name); }
+  void end_range() override { inner_.end_range(); }
+  [[nodiscard]] std::size_t peak_bytes() const override { return inner_.peak_bytes(); }
+  [[nodiscard]] DeviceLimits limits(DType dtype) const override { return inner_.limits(dtype); }
+  [[nodiscard]] std::string device_id() const override { return inner_.device_id(); }
   [[nodiscard]] std::string method_of(const Op& op) const override { return inner_.method_of(op); }
 
  private:
@@ -37,7 +49,8 @@ class ForwardingBackend : public Backend {
 /// "conv2d 3x3 2x64x64x320 -> 640", "attention 2x4096, 8 heads of 40, 77 keys".
 std::string label_of(const Op& op);
 
-/// Adds up time, floating-point operations and calls of every op and shape (`--profile`).
+/// Adds up time, floating-point operations and calls of every op and shape (`--profile`). Waits for
+/// the device after every op.
 class TracingBackend final : public ForwardingBackend {
  public:
   using ForwardingBackend::ForwardingBackend;
@@ -48,6 +61,9 @@ class TracingBackend final : public ForwardingBackend {
     OpCost cost;  ///< of all calls together
   };
   void execute(const Op& op) override;
+  bool replay(std::unique_ptr<Replay>& /*kept*/, const std::function<bool()>& body) override {
+    return body();
+  }
   /// Key: label_of the op.
   [[nodiscard]] const std::map<std::string, Line>& lines() const { return lines_; }
 

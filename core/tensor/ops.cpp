@@ -53,6 +53,14 @@ void Ops::submit(Op op) {
   }
 }
 
+void Ops::mark(const std::string& range) {
+  if (recording_ != nullptr) {
+    recording_->marks_.push_back({recording_->ops_.size(), range});
+  } else {
+    range.empty() ? backend_.end_range() : backend_.begin_range(range);
+  }
+}
+
 Tensor Ops::make(DType dtype, const Shape& shape) {
   auto storage = std::make_shared<Storage>();
   storage->bytes = static_cast<std::size_t>(shape.elements()) * size_of(dtype);

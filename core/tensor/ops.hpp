@@ -1,6 +1,7 @@
 #pragma once
 
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/tensor/backend.hpp"
@@ -32,6 +33,19 @@ class Ops {
   [[nodiscard]] std::vector<float> download(const Tensor& from);
   [[nodiscard]] std::vector<std::uint8_t> download_bytes(const Tensor& from);
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use);
+
+  /// While it lives, ops belong to a range of that name (Backend::begin_range).
+  class Range {
+   public:
+    Range(Ops& ops, const std::string& name) : ops_(ops) { ops_.mark(name); }
+    Range(const Range&) = delete;
+    Range& operator=(const Range&) = delete;
+    ~Range() { ops_.mark({}); }
+
+   private:
+    Ops& ops_;
+  };
+  [[nodiscard]] Range range(const std::string& name) { return {*this, name}; }
 
   // Layers.
   struct LinearExtras {
@@ -76,6 +90,7 @@ class Ops {
  private:
   friend class Program;
   void submit(Op op);
+  void mark(const std::string& range);
 
   Backend& backend_;
   DType dtype_;

@@ -14,6 +14,29 @@ std::size_t aligned(std::size_t bytes) {
   return (bytes + kAlignment - 1) / kAlignment * kAlignment;
 }
 
+// Ranges of a run: what is still open when it ends early is closed.
+class OpenRanges {
+ public:
+  explicit OpenRanges(Backend& backend) : backend_(backend) {}
+  OpenRanges(const OpenRanges&) = delete;
+  OpenRanges& operator=(const OpenRanges&) = delete;
+  ~OpenRanges() {
+    while (open_ > 0) end();
+  }
+  void begin(const std::string& name) {
+    backend_.begin_range(name);
+    ++open_;
+  }
+  void end() {
+    backend_.end_range();
+    --open_;
+  }
+
+ private:
+  Backend& backend_;
+  int open_ = 0;
+};
+
 }  // namespace
 
 std::byte* Arena::reserve(std::size_t bytes) {
@@ -85,17 +108,29 @@ void Program::plan() {
   live_bytes_ = *std::max_element(alive.begin(), alive.end());
 }
 
+void Program::bind(const Backend& backend, std::byte* base) {
+  if (base == bound_ && &backend == backend_) return;
+  kept_.reset();
+  for (const Slot& slot : slots_) slot.storage->data = base + slot.offset;
+  bound_ = base;
+  backend_ = &backend;
+}
+
 bool Program::run(Backend& backend, Arena& arena, const std::function<bool(std::size_t)>& between) {
-  std::byte* base = arena.reserve(arena_bytes_);
-  if (base != bound_) {
-    for (const Slot& slot : slots_) slot.storage->data = base + slot.offset;
-    bound_ = base;
-  }
-  for (std::size_t i = 0; i < ops_.size(); ++i) {
-    if (between && !between(i)) return false;
-    backend.execute(ops_[i]);
-  }
-  return true;
+  bind(backend, arena.reserve(arena_bytes_));
+  if (between && !ops_.empty() && !between(0)) return false;
+  return backend.replay(kept_, [&] {
+    OpenRanges ranges(backend);
+    auto mark = marks_.begin();
+    for (std::size_t i = 0; i < ops_.size(); ++i) {
+      if (i > 0 && between && !between(i)) return false;
+      for (; mark != marks_.end() && mark->before <= i; ++mark) {
+        mark->name.empty() ? ranges.end() : ranges.begin(mark->name);
+      }
+      backend.execute(ops_[i]);
+    }
+    return true;
+  });
 }
 
 }  // namespace diffuse

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/tensor/ops.hpp"
@@ -41,7 +42,8 @@ class Program {
   [[nodiscard]] std::size_t live_bytes() const { return live_bytes_; }
 
   /// Performs all ops in order; tensors are placed in `arena` first. Calls `between(i)` before op
-  /// i, if given; stops and returns false when it returns false.
+  /// i, if given; stops and returns false when it returns false. A backend that replays the ops as
+  /// one is asked before the first op only.
   bool run(Backend& backend, Arena& arena, const std::function<bool(std::size_t)>& between = {});
 
  private:
@@ -52,14 +54,25 @@ class Program {
     std::size_t offset = 0;
   };
 
+  // A range begins before an op, or, without a name, the last one begun ends.
+  struct Mark {
+    std::size_t before = 0;
+    std::string name;
+  };
+
   Program() = default;
   void plan();
 
+  void bind(const Backend& backend, std::byte* base);
+
   std::vector<Op> ops_;
+  std::vector<Mark> marks_;
   std::vector<Slot> slots_;
   std::size_t arena_bytes_ = 0;
   std::size_t live_bytes_ = 0;
   std::byte* bound_ = nullptr;
+  const Backend* backend_ = nullptr;  // that `kept_` belongs to
+  std::unique_ptr<Replay> kept_;      // last: goes before the memory that it uses
 };
 
 }  // namespace diffuse

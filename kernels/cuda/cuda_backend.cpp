@@ -5,7 +5,6 @@
 #include <type_traits>
 
 #include "core/base/error.hpp"
-#include "core/base/log.hpp"
 #include "kernels/cuda/op_kernels.hpp"
 
 namespace diffuse::cuda {
@@ -31,15 +30,12 @@ CudaBackend::CudaBackend(int device_index)
       staging_(*stream_),
       plain_(wants_plain_kernels()),
       convolutions_(*stream_, workspace_),
-      linears_(*stream_, workspace_) {
+      linears_(*stream_, workspace_),
+      graphs_(*stream_) {
   check(cudaGetDeviceProperties(&properties_, stream_->device()), "asking for its properties");
   context_.stream = stream_->get();
   context_.workspace = &workspace_;
   context_.tensor_cores = properties_.major >= 8;
-  if (stream_->device() != device_index) {
-    log()->warn("GPU {} is shared by several ranks of this node: they wait for each other",
-                stream_->device());
-  }
 }
 
 CudaBackend::~CudaBackend() {
@@ -105,6 +101,16 @@ void CudaBackend::execute(const Op& op) {
         cuda::run(concrete, context_);
       },
       op);
+}
+
+bool CudaBackend::replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) {
+  use_device();
+  return graphs_.run(kept, body);
+}
+
+void CudaBackend::wait() {
+  use_device();
+  stream_->wait();
 }
 
 }  // namespace diffuse::cuda

@@ -1,14 +1,13 @@
 #pragma once
 
-#include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <string>
 
 #include "core/tensor/backend.hpp"
 #include "kernels/cuda/convolution.hpp"
 #include "kernels/cuda/device.hpp"
+#include "kernels/cuda/graph_replay.hpp"
 #include "kernels/cuda/linear.hpp"
 
 namespace diffuse::cuda {
@@ -33,26 +32,21 @@ class CudaBackend final : public Backend {
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void execute(const Op& op) override;
 
-  /// Performs `body`, which calls nothing but execute(), always the same for the same `key`. The
-  /// second time it is captured into a CUDA graph, from then on the graph is launched; where
-  /// capture fails, `body` runs as it is. Returns true if a graph was launched.
-  bool replay(std::uint64_t key, const std::function<void()>& body);
+  bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override;
+  void wait() override;
+  /// NVTX ranges.
+  void begin_range(const std::string& name) override;
+  void end_range() override;
 
-  /// Most bytes of GPU memory in use at a time.
-  [[nodiscard]] std::size_t peak_bytes() const { return stream_->peak_bytes(); }
+  /// Of the whole process on this GPU.
+  [[nodiscard]] std::size_t peak_bytes() const override { return stream_->peak_bytes(); }
+  /// By its clocks and units, as its maker counts.
+  [[nodiscard]] DeviceLimits limits(DType dtype) const override;
+  /// The GPU's UUID: an index means another GPU in every process that sees others.
+  [[nodiscard]] std::string device_id() const override;
 
  private:
-  struct GraphDeleter {
-    void operator()(cudaGraphExec_t graph) const;
-  };
-  struct Recording {
-    std::unique_ptr<CUgraphExec_st, GraphDeleter> graph;
-    int runs = 0;
-    bool refused = false;
-  };
-
   void use_device() const;
-  bool capture(Recording& recording, const std::function<void()>& body);
 
   std::shared_ptr<DeviceStream> stream_;
   DeviceWorkspace workspace_;
@@ -62,7 +56,7 @@ class CudaBackend final : public Backend {
   bool plain_ = false;
   ConvolutionPlans convolutions_;
   LinearPlans linears_;
-  std::map<std::uint64_t, Recording> recordings_;
+  GraphReplay graphs_;
 };
 
 }  // namespace diffuse::cuda

@@ -75,9 +75,9 @@ void EventDeleter::operator()(cudaEvent_t event) const {
 }
 void PinnedDeleter::operator()(void* memory) const { static_cast<void>(cudaFreeHost(memory)); }
 
-Event make_event() {
+Event make_event(unsigned flags) {
   cudaEvent_t event = nullptr;
-  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "making an event");
+  check(cudaEventCreateWithFlags(&event, cudaEventDisableTiming | flags), "making an event");
   return Event(event);
 }
 

@@ -31,7 +31,8 @@ struct PinnedDeleter {
 };
 using Event = std::unique_ptr<CUevent_st, EventDeleter>;
 using Pinned = std::unique_ptr<void, PinnedDeleter>;
-Event make_event();
+/// Of no use for times. `flags`: more of cudaEventCreateWithFlags.
+Event make_event(unsigned flags = 0);
 Pinned make_pinned(std::size_t bytes);
 
 /// A stream and the pool that its memory comes from, in the stream's order. Memory keeps it alive.

@@ -1,60 +1,97 @@
+#include "kernels/cuda/graph_replay.hpp"
+
+#include <cstdlib>
+#include <string_view>
+
 #include "core/base/error.hpp"
 #include "core/base/log.hpp"
-#include "kernels/cuda/cuda_backend.hpp"
 
 namespace diffuse::cuda {
+namespace {
 
-void CudaBackend::GraphDeleter::operator()(cudaGraphExec_t graph) const {
-  static_cast<void>(cudaGraphExecDestroy(graph));
+struct GraphDeleter {
+  void operator()(cudaGraph_t graph) const { static_cast<void>(cudaGraphDestroy(graph)); }
+};
+// One that is under way is freed when it has ended (CUDA driver API, cuGraphExecDestroy).
+struct ExecutableDeleter {
+  void operator()(cudaGraphExec_t graph) const { static_cast<void>(cudaGraphExecDestroy(graph)); }
+};
+using Graph = std::unique_ptr<CUgraph_st, GraphDeleter>;
+
+// Ends a capture, whatever came of it; null where it failed.
+Graph end_capture(cudaStream_t stream) {
+  cudaGraph_t graph = nullptr;
+  if (cudaStreamEndCapture(stream, &graph) == cudaSuccess) return Graph(graph);
+  static_cast<void>(cudaGetLastError());
+  return nullptr;
 }
 
-bool CudaBackend::capture(Recording& recording, const std::function<void()>& body) {
-  const cudaStream_t stream = stream_->get();
+bool wants_no_graphs() {
+  const char* value = std::getenv("DIFFUSE_BATCH_CUDA_EAGER");
+  return value != nullptr && std::string_view(value) == "1";
+}
+
+}  // namespace
+
+struct GraphReplay::Recording final : Replay {
+  std::unique_ptr<CUgraphExec_st, ExecutableDeleter> graph;
+  bool refused = false;
+};
+
+GraphReplay::GraphReplay(DeviceStream& stream) : stream_(stream) {
+  for (Event& event : done_) event = make_event(cudaEventBlockingSync);
+}
+
+GraphReplay::Outcome GraphReplay::capture(Recording& recording, const std::function<bool()>& body) {
+  const cudaStream_t stream = stream_.get();
   // Relaxed: loading a module at a kernel's first launch, or another thread's copy, is no mistake.
   check(cudaStreamBeginCapture(stream, cudaStreamCaptureModeRelaxed), "starting a capture");
+  bool whole = false;
   try {
-    body();
+    whole = body();
   } catch (...) {
-    cudaGraph_t broken = nullptr;
-    static_cast<void>(cudaStreamEndCapture(stream, &broken));
-    static_cast<void>(cudaGetLastError());
-    if (broken != nullptr) static_cast<void>(cudaGraphDestroy(broken));
+    static_cast<void>(end_capture(stream));
     throw;
   }
-  cudaGraph_t graph = nullptr;
+  const Graph graph = end_capture(stream);
+  if (!whole) return Outcome::ended_early;
   cudaGraphExec_t executable = nullptr;
-  const bool captured = cudaStreamEndCapture(stream, &graph) == cudaSuccess && graph != nullptr;
-  const bool ready = captured && cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess;
-  if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
-  if (!ready) {
+  if (graph == nullptr || cudaGraphInstantiate(&executable, graph.get(), 0) != cudaSuccess) {
     static_cast<void>(cudaGetLastError());
-    return false;
+    return Outcome::refused;
   }
   recording.graph.reset(executable);
-  return true;
+  return Outcome::captured;
 }
 
-bool CudaBackend::replay(std::uint64_t key, const std::function<void()>& body) {
-  use_device();
-  Recording& recording = recordings_[key];
-  // The first run makes plans and grows the workspace, which a capture may not.
-  if (recording.runs++ == 0 || recording.refused) {
-    body();
-    return false;
+void GraphReplay::launch(const Recording& recording) {
+  check(cudaGraphLaunch(recording.graph.get(), stream_.get()), "launching a graph");
+  check(cudaEventRecord(done_[next_].get(), stream_.get()), "launching a graph");
+  next_ ^= 1;
+  check(cudaEventSynchronize(done_[next_].get()), "waiting for a graph");
+}
+
+bool GraphReplay::run(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) {
+  if (kept == nullptr) {
+    if (!body()) return false;
+    auto fresh = std::make_unique<Recording>();
+    fresh->refused = wants_no_graphs();
+    kept = std::move(fresh);
+    return true;
   }
-  if (recording.graph == nullptr) {
+  auto& recording = static_cast<Recording&>(*kept);
+  if (recording.graph == nullptr && !recording.refused) {
     try {
-      recording.refused = !capture(recording, body);
+      const Outcome outcome = capture(recording, body);
+      if (outcome == Outcome::ended_early) return false;
+      recording.refused = outcome == Outcome::refused;
     } catch (const DeviceError& error) {
       log()->debug("a CUDA graph was not captured: {}", error.what());
       recording.refused = true;
     }
-    if (recording.refused) {
-      body();
-      return false;
-    }
   }
-  check(cudaGraphLaunch(recording.graph.get(), stream_->get()), "launching a graph");
+  if (recording.refused) return body();
+  launch(recording);
   return true;
 }
 

@@ -1,8 +1,10 @@
 #include <catch2/catch.hpp>
 #include <cstring>
 #include <random>
+#include <utility>
 
 #include "core/base/error.hpp"
+#include "core/tensor/decorators.hpp"
 #include "core/tensor/program.hpp"
 #include "core/tensor/shape_backend.hpp"
 
@@ -149,6 +151,113 @@ TEST_CASE("a run stops where it is told to") {
   Arena arena(backend);
   CHECK_FALSE(program.run(backend, arena, [](std::size_t i) { return i < 3; }));
   CHECK(backend.executed == 3);
+}
+
+namespace {
+
+// Replays as a device would: the first run op by op, the second with the ops looked at once more,
+// from then on without asking for them.
+class Replaying final : public Backend {
+ public:
+  struct Kept final : Replay {
+    explicit Kept(int& count) : alive(count) { ++alive; }
+    Kept(const Kept&) = delete;
+    Kept& operator=(const Kept&) = delete;
+    ~Kept() override { --alive; }
+    int& alive;
+    bool whole = false;
+  };
+  std::string name() const override { return "replaying"; }
+  std::string numerics() const override { return {}; }
+  std::string refuses(DType) const override { return {}; }
+  std::shared_ptr<void> allocate(std::size_t bytes) override { return memory.allocate(bytes); }
+  void write(std::span<const std::byte> host, const Tensor& to) override { memory.write(host, to); }
+  void read(const Tensor& from, std::span<std::byte> host) override { memory.read(from, host); }
+  Weight prepare(std::span<const StoredWeight>, const WeightUse&) override { return {}; }
+  void execute(const Op&) override {
+    events += 'x';
+    if (events.size() == fails_at) throw DeviceError("broken");
+  }
+  void begin_range(const std::string& name) override { events += "(" + name; }
+  void end_range() override { events += ')'; }
+  bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override {
+    if (kept != nullptr && static_cast<Kept&>(*kept).whole) {
+      events += 'r';
+      return true;
+    }
+    events += kept == nullptr ? 'e' : 'c';
+    if (!body()) return false;
+    if (kept == nullptr) {
+      kept = std::make_unique<Kept>(alive);
+    } else {
+      static_cast<Kept&>(*kept).whole = true;
+    }
+    return true;
+  }
+
+  std::string taken() { return std::exchange(events, {}); }
+  Counting memory;
+  std::string events;
+  std::size_t fails_at = 0;
+  int alive = 0;
+};
+
+}  // namespace
+
+TEST_CASE("a backend that replays is handed the ops until it has them, and anew for other memory") {
+  Replaying backend;
+  {
+    Ops ops(backend, DType::f32);
+    const Tensor in = ops.make(DType::f32, {8});
+    Program program = Program::record(ops, [&] {
+      const auto whole = ops.range("all");
+      Tensor x = ops.activation(in, Activation::silu);
+      const auto inner = ops.range("last");
+      x = ops.activation(x, Activation::silu);
+    });
+    Arena arena(backend);
+    int asked = 0;
+    const auto run = [&](std::size_t stop_before = 9) {
+      asked = 0;
+      return program.run(backend, arena, [&](std::size_t i) {
+        ++asked;
+        return i < stop_before;
+      });
+    };
+    // Ranges that an early end leaves open are closed.
+    CHECK_FALSE(run(1));
+    CHECK(backend.taken() == "e(allx)");
+    CHECK(run());
+    CHECK(backend.taken() == "e(allx(lastx))");
+    CHECK(asked == 2);
+    CHECK_FALSE(run(1));
+    CHECK(backend.taken() == "c(allx)");
+    CHECK(run());
+    CHECK(backend.taken() == "c(allx(lastx))");
+    for (int i = 0; i < 3; ++i) CHECK(run());
+    CHECK(backend.taken() == "rrr");
+    CHECK(asked == 1);
+    CHECK_FALSE(run(0));
+    CHECK(backend.taken().empty());
+    CHECK(backend.alive == 1);
+
+    arena.reserve(1 << 20);
+    CHECK(run());
+    CHECK(backend.taken() == "e(allx(lastx))");
+    CHECK(backend.alive == 1);
+    backend.fails_at = std::string("c(allx(lastx").size();
+    CHECK_THROWS_AS(run(), DeviceError);
+    CHECK(backend.taken() == "c(allx(lastx))");
+    backend.fails_at = 0;
+
+    // A decorator that counts ops sees them all, whatever the backend behind it could replay.
+    TracingBackend tracing(backend);
+    for (int i = 0; i < 3; ++i) CHECK(program.run(tracing, arena));
+    CHECK(tracing.lines().begin()->second.calls == 6);
+    // And what the backend kept is not taken for the decorator's.
+    CHECK(backend.alive == 0);
+  }
+  CHECK(backend.alive == 0);
 }
 
 TEST_CASE("an error inside a recording ends it; recordings do not nest") {

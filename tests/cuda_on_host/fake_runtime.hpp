@@ -1,0 +1,23 @@
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <string>
+#include <vector>
+
+// A CUDA runtime without a GPU, for the host code of kernels/cuda: streams are queues whose work
+// runs when somebody waits for it and not before, so that what relies on luck fails.
+namespace fake_cuda {
+
+struct Runtime {
+  int driver = 13000, devices = 1, major = 9, minor = 0;
+  bool capture_fails = false, instantiation_fails = false, kernels_fit = true;
+  int captures = 0, launches = 0, executables = 0, graphs = 0, allocations = 0, events = 0;
+};
+
+Runtime& runtime();
+/// Work of a stream (a cudaStream_t): done later, or becomes part of a graph.
+void enqueue(void* stream, std::function<void()> work);
+bool is_capturing(void* stream);
+
+}  // namespace fake_cuda
