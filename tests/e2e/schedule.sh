@@ -21,6 +21,12 @@ for np in 1 3 5; do
   is "$(cat "$out")" "$(ls -d "$work/dynamic$np"/*.png)" "paths of $np ranks"
 done
 
+# Each job is rendered once: what the ranks did adds up.
+ends 0 "$mpirun" -np 3 "$program" "${settings[@]}" --schedule dynamic --json \
+  --output-dir "$work/counted" "$work/list" </dev/null
+is "$(grep -o '"host":"[^"]*","pictures":[0-9]*' "$out" | awk -F: '{ n += $NF } END { print n }')" 9 \
+  "pictures that the ranks made"
+
 # Fewer batches than ranks, and nothing to do at all.
 head -n 2 "$work/list" >"$work/two"
 run few 5 --schedule dynamic "$work/two"
