@@ -14,6 +14,7 @@ struct BackendOptions {
                           ///< environment's DIFFUSE_BATCH_ISA
   bool lean = false;      ///< CPU: less memory rather than speed; changes rounding
   int device_index = 0;   ///< CUDA: which GPU of this node
+  bool fast = false;      ///< CUDA: kernels of libraries are chosen by the clock, for each batch
 };
 
 /// The backend for "cpu" or "cuda". Throws ConfigError for any other name or an instruction set

@@ -173,6 +173,16 @@ void add_run_options(CLI::App& app, Options& o) {
       ->check(CLI::IsMember({"full", "lean"}))
       ->capture_default_str()
       ->group(group);
+  app.add_flag("--fast", o.fast,
+               "GPU: take the fastest kernel for each batch size, by the clock, instead of the "
+               "same for all: a picture's rounding then depends on its batch")
+      ->group(group);
+  app.add_option("--plans", o.plans, "GPU: table of kernels to take (made by --tune-plans)")
+      ->group(group);
+  app.add_option("--tune-plans", o.tune_plans,
+                 "GPU: render nothing, time kernels for the model at this size and dtype, and add "
+                 "the fastest to this table")
+      ->group(group);
   app.add_flag("--apply-padding", o.apply_padding,
                "Give every rank the same number of jobs by rendering copies of the last one")
       ->group(group);
@@ -286,6 +296,14 @@ std::string check(const Options& o) {
   }
   if (!o.scheduler.empty() && !is_scheduler_name(o.scheduler)) {
     add("--scheduler: unknown name '" + printable(o.scheduler, 40) + "' (see --help)");
+  }
+  if (o.fast && !o.plans.empty()) add("--plans names kernels, and --fast looks for others");
+  if (!o.tune_plans.empty()) {
+    if (o.fast || !o.plans.empty())
+      add("--tune-plans makes a table: it takes no --fast, no --plans");
+    if (o.dry_run || o.json) add("--tune-plans renders nothing: it takes no --dry-run, no --json");
+    if (!o.prompts.empty()) add("--tune-plans renders nothing: leave the prompt list out");
+    return wrong;
   }
   if (o.output_dir.empty()) add("--output-dir must not be empty");
   if (o.prompts.empty()) add("a prompt list is needed: a file, or - for standard input");

@@ -41,6 +41,9 @@ struct Options {
   int batch_size = 0;           ///< 0: chosen
   int threads = 0;              ///< 0: all cores that this rank owns
   std::string memory = "full";  ///< or "lean": CPU weights take less memory, and pictures more time
+  bool fast = false;            ///< GPU: libraries' kernels by the clock, for each batch size
+  std::string plans;            ///< GPU: table of libraries' kernels
+  std::string tune_plans;       ///< not empty: render nothing, time kernels, add them to this table
   bool apply_padding = false;
   std::string schedule = "auto";
   int round_size = 1000;  ///< pictures, where the list is standard input

@@ -1,6 +1,7 @@
 #include "apps/diffuse_batch/preparation.hpp"
 
 #include "apps/diffuse_batch/find_model.hpp"
+#include "apps/diffuse_batch/run_plans.hpp"
 #include "apps/diffuse_batch/same_files.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "apps/diffuse_batch/stage_model.hpp"
@@ -90,10 +91,12 @@ void choose_device(const mpi::Communicator& comm, Preparation& prepared) {
     prepared.backend = make_backend(settings.device, {.threads = threads,
                                                       .force_isa = {},
                                                       .lean = o.memory == "lean",
-                                                      .device_index = comm.local_rank()});
+                                                      .device_index = comm.local_rank(),
+                                                      .fast = o.fast});
     if (o.profile) prepared.tracing = std::make_unique<TracingBackend>(*prepared.backend);
-    settings.instruction_set = prepared.backend->numerics();
   });
+  find_plans(comm, prepared);
+  together(comm, [&] { settings.instruction_set = prepared.backend->numerics(); });
   // bf16 on CPUs only where every rank has it.
   const bool all_bf16 = comm.all_of(prepared.backend->refuses(DType::bf16).empty());
   together(comm, [&] {

@@ -12,6 +12,7 @@
 #include "apps/diffuse_batch/preparation.hpp"
 #include "apps/diffuse_batch/prompt_rounds.hpp"
 #include "apps/diffuse_batch/rendering.hpp"
+#include "apps/diffuse_batch/run_plans.hpp"
 #include "apps/diffuse_batch/same_files.hpp"
 #include "apps/diffuse_batch/shared_weights.hpp"
 #include "apps/diffuse_batch/stage_model.hpp"
@@ -120,6 +121,7 @@ void Run::load_model(const Distribution& work) {
   const Timed timed(prepared_.summary.times.loading);
   if (prepared_.folder && comm_.all_of(work.any))
     read_weights_once_per_node(comm_, *prepared_.folder);
+  if (!comm_.all_of(!work.any)) settle_plans(comm_, prepared_);
   shared_weights_ = share_weights(comm_, prepared_, work.any);
   together(comm_, [&] {
     if (work.any) maker_ = make_picture_maker(prepared_);
@@ -183,6 +185,12 @@ AgreedEnd Run::perform(const std::string& usage_error) {
     set_up_log(settings_.options.log_level, settings_.options.quiet, comm_.rank(), comm_.size(),
                settings_.options.log_file);
   });
+  if (!settings_.options.tune_plans.empty()) {
+    open_model(comm_, prepared_);
+    choose_device(comm_, prepared_);
+    tune_plans(comm_, prepared_);
+    return {};
+  }
   together(comm_, [&] {
     const Timed timed(prepared_.summary.times.reading);
     if (comm_.is_root()) list_.emplace(JobList::read(settings_.options));
@@ -202,6 +210,7 @@ AgreedEnd Run::perform(const std::string& usage_error) {
   open_output(comm_, prepared_, list_);
   leave_if_stopped();
   const AgreedEnd end = comes_in_rounds(settings_.options) ? render_rounds() : render_jobs();
+  keep_plans(comm_, prepared_);
   return finish_run(comm_, prepared_, list_, reporter_.get(), end);
 }
 

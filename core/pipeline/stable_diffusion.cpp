@@ -149,28 +149,46 @@ void StableDiffusion::load_shapes(const ModelFolder& folder, Backend& backend,
   const StableDiffusion model(folder, backend, settings, true);
 }
 
-MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job, int pictures,
-                                 DType dtype) {
+void StableDiffusion::record(const ModelFolder& folder, const RenderJob& job, int pictures,
+                             DType dtype, const std::function<void(const Recorded&)>& look) {
   ShapeBackend shapes;
   StableDiffusion model(folder, shapes, {.dtype = dtype}, true);
-  MemoryNeed need;
-  need.weights = shapes.prepared_bytes();
   const int factor = model.configs_.vae.scale_factor();
   const bool guided = is_guided(model.configs_.unet, job.guidance_scale);
+  const DenoiseSettings settings{.height = job.height / factor,
+                                 .width = job.width / factor,
+                                 .schedule = model.schedule_for(job)};
+  look({.text = model.text_->program(std::int64_t{guided ? 2 : 1} * pictures,
+                                     std::max(job.clip_skip, 0)),
+        .step = model.denoise_->step_program(
+            pictures, guided, settings, model.tokenizer_.model_max_length(), job.guidance_scale),
+        .decode = model.decode_->program(settings.height, settings.width),
+        .weight_bytes = shapes.prepared_bytes()});
+}
+
+MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job, int pictures,
+                                 DType dtype) {
+  MemoryNeed need;
   const auto add = [&](const Program& program, double& flops) {
     need.arena = std::max(need.arena, program.arena_bytes());
     for (const Op& op : program.ops()) flops += cost_of(op).flops;
   };
-  const DenoiseSettings settings{.height = job.height / factor,
-                                 .width = job.width / factor,
-                                 .schedule = model.schedule_for(job)};
-  add(model.text_->program(std::int64_t{guided ? 2 : 1} * pictures, std::max(job.clip_skip, 0)),
-      need.encode_flops);
-  add(model.denoise_->step_program(pictures, guided, settings, model.tokenizer_.model_max_length(),
-                                   job.guidance_scale),
-      need.step_flops);
-  add(model.decode_->program(settings.height, settings.width), need.decode_flops);
+  record(folder, job, pictures, dtype, [&](const Recorded& recorded) {
+    need.weights = recorded.weight_bytes;
+    add(recorded.text, need.encode_flops);
+    add(recorded.step, need.step_flops);
+    add(recorded.decode, need.decode_flops);
+  });
   return need;
+}
+
+void StableDiffusion::for_each_op(const ModelFolder& folder, const RenderJob& job, int pictures,
+                                  DType dtype, const std::function<void(const Op&)>& visit) {
+  record(folder, job, pictures, dtype, [&](const Recorded& recorded) {
+    for (const Program* program : {&recorded.text, &recorded.step, &recorded.decode}) {
+      for (const Op& op : program->ops()) visit(op);
+    }
+  });
 }
 
 }  // namespace diffuse

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -68,6 +69,10 @@ class StableDiffusion {
   /// Costs of rendering batches of `pictures` jobs like `job`; nothing is loaded.
   static MemoryNeed need(const ModelFolder& folder, const RenderJob& job, int pictures,
                          DType dtype);
+  /// Calls `visit` for the ops of encoding, of a step and of decoding of such a batch; nothing is
+  /// loaded, and the operands lie nowhere.
+  static void for_each_op(const ModelFolder& folder, const RenderJob& job, int pictures,
+                          DType dtype, const std::function<void(const Op&)>& visit);
 
   /// Loads a model without its weights: `backend` is asked to prepare what it would be asked for by
   /// a model that is, in the same order. For a backend whose weights are only counted.
@@ -75,6 +80,15 @@ class StableDiffusion {
 
  private:
   struct Networks;
+  /// Programs of a model without weights.
+  struct Recorded {
+    const Program& text;
+    const Program& step;
+    const Program& decode;
+    std::size_t weight_bytes = 0;
+  };
+  static void record(const ModelFolder& folder, const RenderJob& job, int pictures, DType dtype,
+                     const std::function<void(const Recorded&)>& look);
   StableDiffusion(const ModelFolder& folder, Backend& backend, const Settings& settings,
                   bool shapes_only);
   void load(const ModelFolder& folder, bool shapes_only);

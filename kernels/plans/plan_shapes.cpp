@@ -97,4 +97,13 @@ AttentionShape shape_of(const AttentionOp& op) {
   return shape;
 }
 
+std::optional<PlanShape> canonical_shape_of(const Op& op) {
+  if (const auto* convolution = std::get_if<Conv2dOp>(&op))
+    return shape_of(*convolution).canonical();
+  if (const auto* linear = std::get_if<LinearOp>(&op)) return shape_of(*linear).canonical();
+  if (const auto* attention = std::get_if<AttentionOp>(&op))
+    return shape_of(*attention).canonical();
+  return std::nullopt;
+}
+
 }  // namespace diffuse

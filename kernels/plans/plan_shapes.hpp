@@ -3,6 +3,7 @@
 #include <compare>
 #include <cstdint>
 #include <optional>
+#include <variant>
 
 #include "core/tensor/op.hpp"
 
@@ -57,5 +58,9 @@ ConvolutionShape shape_of(const Conv2dOp& op);
 /// With an activation the residual is added in a later pass.
 LinearShape shape_of(const LinearOp& op);
 AttentionShape shape_of(const AttentionOp& op);
+
+using PlanShape = std::variant<ConvolutionShape, LinearShape, AttentionShape>;
+/// The canonical shape of an op that libraries may run; nothing for the others.
+std::optional<PlanShape> canonical_shape_of(const Op& op);
 
 }  // namespace diffuse

@@ -1,6 +1,5 @@
 #pragma once
 
-#include "core/tensor/op.hpp"
 #include "kernels/plans/plan_table.hpp"
 
 namespace diffuse {
@@ -19,12 +18,11 @@ class Planner {
   virtual void use(PlanTable table) = 0;
   /// All choices so far: those given and those made.
   [[nodiscard]] virtual const PlanTable& table() const = 0;
-  /// Makes the choice for an op's shape, unless it is made; operands are not touched and need not
-  /// be placed.
-  virtual void plan(const Op& op) = 0;
+  /// Makes the choice for a shape, unless it is made.
+  virtual void plan(const PlanShape& shape) = 0;
   /// The same by the clock, among what the strict rule permits at the canonical batch; replaces a
   /// choice that is there.
-  virtual void tune(const Op& op) = 0;
+  virtual void tune(const PlanShape& shape) = 0;
 };
 
 /// A backend that has a planner.

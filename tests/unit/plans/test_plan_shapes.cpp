@@ -113,6 +113,8 @@ TEST_CASE("attention's plan knows the strides of packed rows") {
   CHECK(shape.y_stride == 640);
   CHECK(shape.canonical().batch == kCanonicalBatch);
   CHECK(shape.canonical().keys == 1024);
+  CHECK(canonical_shape_of(Op(op)) == PlanShape(shape.canonical()));
+  CHECK(canonical_shape_of(Op(GegluOp{})) == std::nullopt);
 }
 
 }  // namespace diffuse::test
