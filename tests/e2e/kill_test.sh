@@ -30,8 +30,8 @@ state() { grep -h '^State' "/proc/$1/status"; cat "/proc/$1/wchan"; tr '\0' ' ' 
 # subject null|model: the arguments of a run, its number of pictures, and how long it takes.
 subject() {
   if [ "$1" = model ]; then
-    pictures_wanted=8
-    arguments=(--model "$model" --num-inference-steps 3 --batch-size 2 --threads 1)
+    pictures_wanted=12
+    arguments=(--model "$model" --num-inference-steps 5 --batch-size 2 --threads 1)
   else
     pictures_wanted=60
     arguments=(--device null --null-ms 30 --batch-size 3 --width 32 --height 32)
