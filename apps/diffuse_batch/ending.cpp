@@ -1,5 +1,8 @@
 #include "apps/diffuse_batch/ending.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "apps/diffuse_batch/overviews.hpp"
 #include "apps/diffuse_batch/profile.hpp"
 #include "core/base/log.hpp"
@@ -8,6 +11,15 @@ namespace diffuse {
 namespace {
 
 constexpr std::size_t kProfileRows = 40;
+
+void tell_device_memory(const RunSummary& summary) {
+  std::int64_t most = 0;
+  for (const RunSummary::Rank& rank : summary.ranks) {
+    most = std::max(most, rank.peak_device_memory);
+  }
+  constexpr double kGiB = 1 << 30;
+  if (most > 0) log()->info("GPU memory: {:.2f} GiB at most", static_cast<double>(most) / kGiB);
+}
 
 }  // namespace
 
@@ -27,8 +39,11 @@ AgreedEnd finish_run(const mpi::Communicator& comm, Preparation& prepared,
         list->close_output(prepared.settings, end.code);
       }
       if (prepared.tracing) {
-        log()->info("profile of rank 0:\n{}", profile_table(*prepared.tracing, kProfileRows));
+        log()->info("profile of rank 0:\n{}",
+                    profile_table(*prepared.tracing,
+                                  prepared.tracing->limits(prepared.settings.dtype), kProfileRows));
       }
+      tell_device_memory(summary);
       write_overviews(reporter->paths(), prepared.settings.options);
     });
   } catch (const AgreedEnd& late) {

@@ -31,6 +31,8 @@ class ModelPictureMaker final : public PictureMaker {
     return {tokens.truncated ? tokens.cut_text : std::string(), tokenizer.model_max_length() - 2};
   }
 
+  [[nodiscard]] std::size_t peak_device_bytes() const override { return backend_.peak_bytes(); }
+
  private:
   StoppableBackend backend_;
   StableDiffusion model_;

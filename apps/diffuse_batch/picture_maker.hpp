@@ -33,6 +33,9 @@ class PictureMaker {
     int limit = 0;
   };
   [[nodiscard]] virtual CutPrompt cut_from(const RenderJob& job) const = 0;
+
+  /// Most bytes of a GPU's memory in use at a time; 0 where there is none.
+  [[nodiscard]] virtual std::size_t peak_device_bytes() const { return 0; }
 };
 
 /// What a run's settings say to the model.

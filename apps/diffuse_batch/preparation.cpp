@@ -4,6 +4,7 @@
 #include "apps/diffuse_batch/run_plans.hpp"
 #include "apps/diffuse_batch/same_files.hpp"
 #include "apps/diffuse_batch/settle.hpp"
+#include "apps/diffuse_batch/shared_gpus.hpp"
 #include "apps/diffuse_batch/stage_model.hpp"
 #include "apps/diffuse_batch/together.hpp"
 #include "apps/version.hpp"
@@ -97,6 +98,7 @@ void choose_device(const mpi::Communicator& comm, Preparation& prepared) {
   });
   find_plans(comm, prepared);
   together(comm, [&] { settings.instruction_set = prepared.backend->numerics(); });
+  warn_of_shared_gpus(comm, *prepared.backend);
   // bf16 on CPUs only where every rank has it.
   const bool all_bf16 = comm.all_of(prepared.backend->refuses(DType::bf16).empty());
   together(comm, [&] {

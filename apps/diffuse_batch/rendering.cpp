@@ -56,6 +56,9 @@ AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& sett
 
   mine.pictures = sink.count();
   mine.peak_memory = peak_memory();
+  if (maker != nullptr) {
+    mine.peak_device_memory = static_cast<std::int64_t>(maker->peak_device_bytes());
+  }
   const std::vector<std::string> ranks = comm.gather_bytes(0, pack_rank(mine));
   summary.ranks.resize(ranks.size());
   for (std::size_t rank = 0; rank < ranks.size(); ++rank) {
@@ -65,6 +68,7 @@ AgreedEnd render_together(const mpi::Communicator& comm, const RunSettings& sett
     all.pictures += round.pictures;
     all.seconds += round.seconds;
     all.peak_memory = round.peak_memory;
+    all.peak_device_memory = round.peak_device_memory;
   }
 
   // Nothing is missing: what came as messages comes once more, whole.

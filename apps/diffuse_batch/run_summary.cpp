@@ -31,7 +31,8 @@ std::string summary_json(const RunSummary& summary, ExitCode code, const std::st
                      {"host", rank.host},
                      {"pictures", rank.pictures},
                      {"seconds", rank.seconds},
-                     {"peak_memory_bytes", rank.peak_memory}});
+                     {"peak_memory_bytes", rank.peak_memory},
+                     {"peak_device_memory_bytes", rank.peak_device_memory}});
   }
   const ordered_json all = {
       {"exit_code", static_cast<int>(code)},
@@ -60,14 +61,15 @@ std::int64_t peak_memory() {
 }
 
 std::string pack_rank(const RunSummary::Rank& rank) {
-  return ordered_json{rank.host, rank.pictures, rank.seconds, rank.peak_memory}.dump(
-      -1, ' ', false, ordered_json::error_handler_t::replace);
+  return ordered_json{rank.host, rank.pictures, rank.seconds, rank.peak_memory,
+                      rank.peak_device_memory}
+      .dump(-1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
 RunSummary::Rank unpack_rank(const std::string& bytes) {
   const auto all = ordered_json::parse(bytes);
   return {all.at(0).get<std::string>(), all.at(1).get<std::int64_t>(), all.at(2).get<double>(),
-          all.at(3).get<std::int64_t>()};
+          all.at(3).get<std::int64_t>(), all.at(4).get<std::int64_t>()};
 }
 
 }  // namespace diffuse

@@ -29,9 +29,10 @@ struct RunSummary {
   /// What one rank did.
   struct Rank {
     std::string host;
-    std::int64_t pictures = 0;     ///< rendered, or failed
-    double seconds = 0;            ///< from its first batch to the end of its last
-    std::int64_t peak_memory = 0;  ///< bytes
+    std::int64_t pictures = 0;            ///< rendered, or failed
+    double seconds = 0;                   ///< from its first batch to the end of its last
+    std::int64_t peak_memory = 0;         ///< bytes
+    std::int64_t peak_device_memory = 0;  ///< bytes of the GPU's own memory; 0 on CPUs
   };
   std::vector<Rank> ranks;
   RunTimes times;

@@ -38,6 +38,7 @@ Image DecodePhase::run(const Latents& latents, const StepObserver& observe) {
     }
   }
   ops_.write(channels_last, r.latents);
+  const auto range = ops_.range("decoding");
   const auto go_on = [&](std::size_t) { return !observe || observe(0, 1); };
   if (!r.program.run(ops_.backend(), arena_, go_on)) return {};
   const Shape& shape = r.pixels.shape();

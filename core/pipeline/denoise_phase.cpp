@@ -196,6 +196,7 @@ std::vector<Latents> DenoisePhase::run(std::span<const DenoiseJob> jobs,
   for (int i = 0; i < steps; ++i) {
     if (schedule.rows[static_cast<std::size_t>(i)].draws_noise) draw(1.0F, s.noise);
     const auto go_on = [&](std::size_t) { return !observe || observe(i, steps); };
+    const auto range = ops_.range("denoising step");
     if (!s.step_program->run(ops_.backend(), arena_, go_on)) return {};
   }
 

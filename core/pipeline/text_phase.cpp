@@ -42,6 +42,7 @@ std::vector<std::vector<float>> TextPhase::encode_chunks(std::span<const TokenCh
   for (const TokenChunk& chunk : chunks) ids.insert(ids.end(), chunk.ids.begin(), chunk.ids.end());
   Recording& r = recording(static_cast<std::int64_t>(chunks.size()), clip_skip);
   ops_.write(ids, r.ids);
+  const auto range = ops_.range("encoding");
   r.program.run(ops_.backend(), arena_);
 
   const std::vector<float> all = ops_.download(r.out);

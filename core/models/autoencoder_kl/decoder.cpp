@@ -1,6 +1,7 @@
 #include "core/models/autoencoder_kl/decoder.hpp"
 
 #include <algorithm>
+#include <string>
 
 namespace diffuse {
 namespace {
@@ -61,6 +62,7 @@ void AutoencoderKlDecoder::load_mid(const WeightReader& at, const ResnetConfig& 
 }
 
 Tensor AutoencoderKlDecoder::forward_mid(Ops& ops, const Tensor& hidden_states) const {
+  const auto range = ops.range("mid_block");
   Tensor h = mid_block_.resnet0.forward(ops, hidden_states);
   if (mid_block_.attention) {
     const Shape picture = h.shape();  // [N, H, W, C]
@@ -75,7 +77,9 @@ Tensor AutoencoderKlDecoder::forward(Ops& ops, const Tensor& latents) const {
   Tensor h = post_quant_conv_ ? post_quant_conv_->forward(ops, latents) : latents;
   h = conv_in_.forward(ops, h);
   h = forward_mid(ops, h);
-  for (const UpBlock& block : up_blocks_) {
+  for (std::size_t i = 0; i < up_blocks_.size(); ++i) {
+    const UpBlock& block = up_blocks_[i];
+    const auto range = ops.range("up_blocks." + std::to_string(i));
     for (const ResnetBlock& resnet : block.resnets) h = resnet.forward(ops, h);
     if (block.upsampler) {
       h = block.upsampler->forward(ops, h, 2 * h.shape()[1], 2 * h.shape()[2]);

@@ -60,7 +60,10 @@ Tensor ClipTextModel::forward(Ops& ops, const Tensor& ids, int clip_skip) const 
   }
   Tensor hidden = ops.embedding(ids, token_embedding_, position_embedding_);
   const std::size_t used = layers_.size() - static_cast<std::size_t>(clip_skip);
-  for (std::size_t i = 0; i < used; ++i) hidden = forward_layer(ops, layers_[i], hidden);
+  for (std::size_t i = 0; i < used; ++i) {
+    const auto range = ops.range("layers." + std::to_string(i));
+    hidden = forward_layer(ops, layers_[i], hidden);
+  }
   return final_layer_norm_.forward(ops, hidden);
 }
 

@@ -1,6 +1,7 @@
 #include "core/models/unet_2d_condition/unet_2d_condition_model.hpp"
 
 #include <algorithm>
+#include <string>
 #include <utility>
 
 namespace diffuse {
@@ -9,6 +10,11 @@ namespace {
 // Side of the usual picture's activations on a level.
 std::int64_t level_size(const UNet2DConditionConfig& config, std::size_t level) {
   return std::max<std::int64_t>(1, config.sample_size >> level);
+}
+
+// A module's name as in the checkpoint, "resnets.1".
+std::string numbered(const char* list, std::size_t index) {
+  return std::string(list) + "." + std::to_string(index);
 }
 
 }  // namespace
@@ -205,14 +211,21 @@ std::vector<Shape> UNet2DConditionModel::key_value_shapes(std::int64_t entries,
   return all;
 }
 
+void UNet2DConditionModel::forward_resnet(Ops& ops, const UNetBlock& block, std::size_t index,
+                                          const UNetInputs& inputs, UNetState& state) const {
+  const auto range = ops.range(numbered("resnets", index));
+  const Tensor bias =
+      ops.select_row(inputs.tables.conv1_bias[block.first_resnet + index], inputs.step);
+  state.hidden_states = block.resnets[index].forward(ops, state.hidden_states, bias);
+}
+
 void UNet2DConditionModel::down(Ops& ops, const UNetBlock& block, const UNetInputs& inputs,
                                 UNetState& state) const {
   std::size_t key_value = block.first_key_value;
   for (std::size_t j = 0; j < block.resnets.size(); ++j) {
-    const Tensor bias =
-        ops.select_row(inputs.tables.conv1_bias[block.first_resnet + j], inputs.step);
-    state.hidden_states = block.resnets[j].forward(ops, state.hidden_states, bias);
+    forward_resnet(ops, block, j, inputs, state);
     if (!block.attentions.empty()) {
+      const auto range = ops.range(numbered("attentions", j));
       state.hidden_states =
           block.attentions[j].forward(ops, state.hidden_states, inputs.key_values, key_value);
       key_value += block.attentions[j].transformer_blocks.size();
@@ -226,24 +239,24 @@ void UNet2DConditionModel::down(Ops& ops, const UNetBlock& block, const UNetInpu
 }
 
 void UNet2DConditionModel::mid(Ops& ops, const UNetInputs& inputs, UNetState& state) const {
-  const auto bias = [&](std::size_t j) {
-    return ops.select_row(inputs.tables.conv1_bias[mid_block_.first_resnet + j], inputs.step);
-  };
-  Tensor h = mid_block_.resnets[0].forward(ops, state.hidden_states, bias(0));
-  h = mid_block_.attentions[0].forward(ops, h, inputs.key_values, mid_block_.first_key_value);
-  state.hidden_states = mid_block_.resnets[1].forward(ops, h, bias(1));
+  forward_resnet(ops, mid_block_, 0, inputs, state);
+  {
+    const auto range = ops.range(numbered("attentions", 0));
+    state.hidden_states = mid_block_.attentions[0].forward(
+        ops, state.hidden_states, inputs.key_values, mid_block_.first_key_value);
+  }
+  forward_resnet(ops, mid_block_, 1, inputs, state);
 }
 
 void UNet2DConditionModel::up(Ops& ops, const UNetBlock& block, const UNetInputs& inputs,
                               UNetState& state) const {
   std::size_t key_value = block.first_key_value;
   for (std::size_t j = 0; j < block.resnets.size(); ++j) {
-    const Tensor joined = ops.concat_channels(state.hidden_states, state.skips.back());
+    state.hidden_states = ops.concat_channels(state.hidden_states, state.skips.back());
     state.skips.pop_back();
-    const Tensor bias =
-        ops.select_row(inputs.tables.conv1_bias[block.first_resnet + j], inputs.step);
-    state.hidden_states = block.resnets[j].forward(ops, joined, bias);
+    forward_resnet(ops, block, j, inputs, state);
     if (!block.attentions.empty()) {
+      const auto range = ops.range(numbered("attentions", j));
       state.hidden_states =
           block.attentions[j].forward(ops, state.hidden_states, inputs.key_values, key_value);
       key_value += block.attentions[j].transformer_blocks.size();
@@ -262,9 +275,18 @@ Tensor UNet2DConditionModel::forward(Ops& ops, const Tensor& sample,
   UNetState state;
   state.hidden_states = conv_in_.forward(ops, sample);
   state.skips.push_back(state.hidden_states);
-  for (const UNetBlock& block : down_blocks_) down(ops, block, inputs, state);
-  mid(ops, inputs, state);
-  for (const UNetBlock& block : up_blocks_) up(ops, block, inputs, state);
+  for (std::size_t i = 0; i < down_blocks_.size(); ++i) {
+    const auto range = ops.range(numbered("down_blocks", i));
+    down(ops, down_blocks_[i], inputs, state);
+  }
+  {
+    const auto range = ops.range("mid_block");
+    mid(ops, inputs, state);
+  }
+  for (std::size_t i = 0; i < up_blocks_.size(); ++i) {
+    const auto range = ops.range(numbered("up_blocks", i));
+    up(ops, up_blocks_[i], inputs, state);
+  }
   const Tensor h = conv_norm_out_.forward(ops, state.hidden_states, Activation::silu);
   return conv_out_.forward(ops, h);
 }

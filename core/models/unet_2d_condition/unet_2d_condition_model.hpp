@@ -90,6 +90,8 @@ class UNet2DConditionModel {
   [[nodiscard]] Transformer2DConfig transformer_config(std::size_t level) const;
   void number_blocks();
 
+  void forward_resnet(Ops& ops, const UNetBlock& block, std::size_t index, const UNetInputs& inputs,
+                      UNetState& state) const;
   void down(Ops& ops, const UNetBlock& block, const UNetInputs& inputs, UNetState& state) const;
   void mid(Ops& ops, const UNetInputs& inputs, UNetState& state) const;
   void up(Ops& ops, const UNetBlock& block, const UNetInputs& inputs, UNetState& state) const;
