@@ -33,6 +33,14 @@ CudaBackend::CudaBackend(int device_index)
       linears_(*stream_, workspace_),
       graphs_(*stream_) {
   check(cudaGetDeviceProperties(&properties_, stream_->device()), "asking for its properties");
+  if (!kernels_run_here()) {
+    const std::string capability =
+        std::to_string(properties_.major) + std::to_string(properties_.minor);
+    throw DeviceError(std::string("this build has no kernels for ") + properties_.name +
+                      " (compute capability " + capability +
+                      "); build with -DDIFFUSE_CUDA_ARCHITECTURES=" + capability +
+                      ", update the driver, or use --device cpu");
+  }
   context_.stream = stream_->get();
   context_.workspace = &workspace_;
   context_.tensor_cores = properties_.major >= 8;

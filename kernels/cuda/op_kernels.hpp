@@ -38,6 +38,9 @@ void run_plain_attention(const AttentionOp& op, const Context& context);
 void run_epilogue(const LinearOp& op, bool add_bias, const Context& context);
 void run_epilogue(const Conv2dOp& op, bool add_bias, const Context& context);
 
+/// Whether this build holds kernels for the current device, or such that its driver can translate.
+bool kernels_run_here();
+
 /// Converts `count` stored values, elements [first, first + count) of a part with shape
 /// [O, I, kh, kw] (or [O, I], kh = kw = 1), to `to`: [O, kh, kw, I] of the use's dtype. The index
 /// of the first value that is not finite goes to *first_bad, by minimum.

@@ -24,6 +24,16 @@ __global__ void convert_weight_kernel(const From* from, To* to, std::int64_t fir
 
 }  // namespace
 
+#ifdef __CUDACC__
+bool kernels_run_here() {
+  cudaFuncAttributes found{};
+  const auto* kernel = reinterpret_cast<const void*>(&convert_weight_kernel<float, float>);
+  if (cudaFuncGetAttributes(&found, kernel) == cudaSuccess) return true;
+  static_cast<void>(cudaGetLastError());
+  return false;
+}
+#endif
+
 void convert_weight(const StoredChunk& chunk, const Context& context) {
   with_element(chunk.from_dtype, [&]<class From>(From*) {
     with_element(chunk.to_dtype, [&]<class To>(To*) {
