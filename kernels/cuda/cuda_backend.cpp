@@ -24,13 +24,12 @@ bool wants_plain_kernels() {
 
 }  // namespace
 
-CudaBackend::CudaBackend(int device_index)
+CudaBackend::CudaBackend(int device_index, PlanRule rule)
     : stream_(std::make_shared<DeviceStream>(usable_device(device_index))),
       workspace_(*stream_),
       staging_(*stream_),
       plain_(wants_plain_kernels()),
-      convolutions_(*stream_, workspace_),
-      linears_(*stream_, workspace_),
+      plans_(*stream_, workspace_, rule),
       graphs_(*stream_) {
   check(cudaGetDeviceProperties(&properties_, stream_->device()), "asking for its properties");
   if (!kernels_run_here()) {
@@ -57,8 +56,7 @@ std::string CudaBackend::numerics() const {
   return std::string("cuda ") + properties_.name + " sm_" + std::to_string(properties_.major) +
          std::to_string(properties_.minor) + " runtime " + std::to_string(runtime / 1000) + "." +
          std::to_string(runtime % 1000 / 10) +
-         (plain_ ? " plain kernels"
-                 : " " + ConvolutionPlans::version() + " " + LinearPlans::version());
+         (plain_ ? " plain kernels" : " " + plans_.numerics());
 }
 
 std::string CudaBackend::refuses(DType dtype) const {
@@ -98,13 +96,14 @@ void CudaBackend::execute(const Op& op) {
       [this](const auto& concrete) {
         using Concrete = std::decay_t<decltype(concrete)>;
         if constexpr (std::is_same_v<Concrete, Conv2dOp>) {
-          if (!plain_ && convolutions_.run(concrete, context_)) return;
+          if (!plain_ && plans_.run(concrete, context_)) return;
         }
         if constexpr (std::is_same_v<Concrete, LinearOp>) {
-          if (!plain_ && linears_.run(concrete, context_)) return;
+          if (!plain_ && plans_.run(concrete, context_)) return;
         }
         if constexpr (std::is_same_v<Concrete, AttentionOp>) {
           if (plain_) return run_plain_attention(concrete, context_);
+          if (plans_.run(concrete, context_)) return;
         }
         cuda::run(concrete, context_);
       },

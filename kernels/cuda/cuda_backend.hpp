@@ -5,10 +5,9 @@
 #include <string>
 
 #include "core/tensor/backend.hpp"
-#include "kernels/cuda/convolution.hpp"
 #include "kernels/cuda/device.hpp"
 #include "kernels/cuda/graph_replay.hpp"
-#include "kernels/cuda/linear.hpp"
+#include "kernels/cuda/plans.hpp"
 
 namespace diffuse::cuda {
 
@@ -16,10 +15,11 @@ namespace diffuse::cuda {
 /// of our own (op_kernels.hpp), which also stand in where a library has no plan, and for everything
 /// under DIFFUSE_BATCH_CUDA_PLAIN=1. f32 (without TF32), f16, and bf16 from compute capability 8.0
 /// on. What one picture gets depends on no other picture of its batch.
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, public PlannedBackend {
  public:
-  /// `device_index`: GPU, modulo the visible ones. Throws DeviceError.
-  explicit CudaBackend(int device_index);
+  /// `device_index`: GPU, modulo the visible ones. `rule`: how libraries' kernels are chosen.
+  /// Throws DeviceError.
+  CudaBackend(int device_index, PlanRule rule);
   ~CudaBackend() override;
 
   [[nodiscard]] std::string name() const override { return "cuda"; }
@@ -31,6 +31,7 @@ class CudaBackend final : public Backend {
   void read(const Tensor& from, std::span<std::byte> host) override;
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void execute(const Op& op) override;
+  Planner& planner() override { return plans_; }
 
   bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override;
   void wait() override;
@@ -54,8 +55,7 @@ class CudaBackend final : public Backend {
   Context context_;
   cudaDeviceProp properties_{};
   bool plain_ = false;
-  ConvolutionPlans convolutions_;
-  LinearPlans linears_;
+  CudaPlans plans_;
   GraphReplay graphs_;
 };
 

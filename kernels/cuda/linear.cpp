@@ -1,17 +1,17 @@
 #include "kernels/cuda/linear.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
 #include "core/base/error.hpp"
+#include "kernels/cuda/event_timer.hpp"
 #include "kernels/cuda/op_kernels.hpp"
 
 namespace diffuse::cuda {
 namespace {
 
-/// Pictures, both halves counted, that algorithms are chosen for.
-constexpr std::int64_t kCanonicalBatch = 16;
 constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 constexpr int kCandidates = 16;
 
@@ -54,16 +54,11 @@ Layout make_layout(DType dtype, std::int64_t rows, std::int64_t columns, std::in
   return Layout(layout);
 }
 
-// Largest power of two up to 16 that divides an address and the bytes from row to row.
-std::uint32_t alignment_of(std::uintptr_t together) {
-  std::uint32_t alignment = 16;
-  while (together % alignment != 0) alignment /= 2;
-  return alignment;
-}
-
-std::uintptr_t places_of(const Tensor& t) {
-  return reinterpret_cast<std::uintptr_t>(t.data<void>()) |
-         static_cast<std::uintptr_t>(t.row_stride()) * size_of(t.dtype());
+AlgorithmChoice choice_from(const cublasLtMatmulAlgo_t& algorithm) {
+  AlgorithmChoice choice{};
+  static_assert(sizeof(choice) == sizeof(algorithm));
+  std::memcpy(choice.data(), &algorithm, sizeof(algorithm));
+  return choice;
 }
 
 bool splits_sum(const cublasLtMatmulAlgo_t& algorithm) {
@@ -91,8 +86,9 @@ void LinearPlans::HandleDeleter::operator()(cublasLtHandle_t handle) const {
   static_cast<void>(cublasLtDestroy(handle));
 }
 
-LinearPlans::LinearPlans(DeviceStream& stream, Workspace& workspace)
-    : stream_(stream), workspace_(workspace) {
+LinearPlans::LinearPlans(DeviceStream& stream, Workspace& workspace, PlanTable& table,
+                         PlanRule rule)
+    : stream_(stream), workspace_(workspace), table_(table), rule_(rule) {
   cublasLtHandle_t handle = nullptr;
   check(cublasLtCreate(&handle), "starting");
   handle_.reset(handle);
@@ -100,11 +96,11 @@ LinearPlans::LinearPlans(DeviceStream& stream, Workspace& workspace)
 
 std::string LinearPlans::version() {
   const std::size_t v = cublasLtGetVersion();
-  return "cublaslt " + std::to_string(v / 10000) + "." + std::to_string(v % 10000 / 100) + "." +
+  return std::to_string(v / 10000) + "." + std::to_string(v % 10000 / 100) + "." +
          std::to_string(v % 100);
 }
 
-std::shared_ptr<LinearPlans::Plan> LinearPlans::make_plan(const Key& key) const {
+std::shared_ptr<LinearPlans::Plan> LinearPlans::make_plan(const LinearShape& key) const {
   auto plan = std::make_shared<Plan>();
   cublasLtMatmulDesc_t product = nullptr;
   check(cublasLtMatmulDescCreate(&product, CUBLAS_COMPUTE_32F, CUDA_R_32F), "describing a product");
@@ -131,7 +127,8 @@ std::shared_ptr<LinearPlans::Plan> LinearPlans::make_plan(const Key& key) const 
   return plan;
 }
 
-std::optional<cublasLtMatmulAlgo_t> LinearPlans::choose(const Key& key) const {
+std::vector<cublasLtMatmulAlgo_t> LinearPlans::candidates(const LinearShape& key,
+                                                          PlanRule rule) const {
   const std::shared_ptr<Plan> plan = make_plan(key);
   cublasLtMatmulPreference_t raw = nullptr;
   check(cublasLtMatmulPreferenceCreate(&raw), "choosing an algorithm");
@@ -141,101 +138,139 @@ std::optional<cublasLtMatmulAlgo_t> LinearPlans::choose(const Key& key) const {
           "choosing an algorithm");
   };
   set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspaceBytes);
-  const std::uint32_t no_reduction = CUBLASLT_REDUCTION_SCHEME_NONE;
-  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, no_reduction);
+  const std::uint32_t reductions = rule == PlanRule::strict
+                                       ? CUBLASLT_REDUCTION_SCHEME_NONE
+                                       : CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, reductions);
   for (const auto operand :
        {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
-    set(operand, key.alignment);
+    set(operand, static_cast<std::uint32_t>(key.alignment));
   }
   cublasLtMatmulHeuristicResult_t results[kCandidates] = {};
   int count = 0;
   const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
       handle_.get(), plan->product.get(), plan->a.get(), plan->b.get(), plan->c.get(),
       plan->d.get(), raw, kCandidates, results, &count);
-  if (status != CUBLAS_STATUS_SUCCESS) return std::nullopt;
+  std::vector<cublasLtMatmulAlgo_t> usable;
+  if (status != CUBLAS_STATUS_SUCCESS) return usable;
   for (int i = 0; i < count; ++i) {
-    if (results[i].state == CUBLAS_STATUS_SUCCESS && !splits_sum(results[i].algo)) {
-      return results[i].algo;
-    }
+    if (results[i].state != CUBLAS_STATUS_SUCCESS) continue;
+    if (rule == PlanRule::strict && splits_sum(results[i].algo)) continue;
+    usable.push_back(results[i].algo);
   }
-  return std::nullopt;
+  return usable;
 }
 
-LinearPlans::Plan& LinearPlans::plan_of(const Key& key, std::int64_t canonical_rows) {
-  const auto known = plans_.find(key);
+std::optional<AlgorithmChoice> LinearPlans::measured(const LinearShape& shape, PlanRule rule) {
+  const std::vector<cublasLtMatmulAlgo_t> algorithms = candidates(shape, rule);
+  if (algorithms.empty()) return std::nullopt;
+  if (algorithms.size() == 1) return choice_from(algorithms.front());
+  const std::shared_ptr<Plan> plan = make_plan(shape);
+  const auto x = timing_operand(stream_, shape.rows * shape.x_stride, shape.dtype);
+  const auto weight = timing_operand(stream_, shape.out * shape.in, shape.dtype);
+  const auto bias = timing_operand(stream_, shape.out, shape.out_dtype);
+  const std::int64_t y_stride = std::max(shape.y_stride, shape.residual_stride);
+  const auto y = timing_operand(stream_, shape.rows * y_stride, shape.out_dtype);
+  std::byte* scratch = workspace_.reserve(kWorkspaceBytes);
+  EventTimer timer(stream_, [&](std::size_t i) {
+    return launch(*plan, algorithms[i],
+                  {weight.get(), x.get(), shape.residual ? y.get() : nullptr, y.get(),
+                   shape.bias ? bias.get() : nullptr},
+                  scratch) == CUBLAS_STATUS_SUCCESS;
+  });
+  const auto best = fastest(algorithms.size(), timer);
+  return best ? std::optional(choice_from(algorithms[*best])) : std::nullopt;
+}
+
+void LinearPlans::tune(const LinearShape& shape) {
+  table_.linears[shape.canonical()] = measured(shape.canonical(), PlanRule::strict);
+}
+
+const std::optional<AlgorithmChoice>& LinearPlans::choice_of(const LinearShape& shape) {
+  const LinearShape key = key_of(shape);
+  const auto known = table_.linears.find(key);
+  if (known != table_.linears.end()) return known->second;
+  std::optional<AlgorithmChoice> choice;
+  if (rule_ == PlanRule::fast) {
+    choice = measured(key, rule_);
+  } else if (const auto proposed = candidates(key, rule_); !proposed.empty()) {
+    choice = choice_from(proposed.front());
+  }
+  return table_.linears.emplace(key, choice).first->second;
+}
+
+std::optional<cublasLtMatmulAlgo_t> LinearPlans::algorithm_of(const LinearShape& shape) {
+  const std::optional<AlgorithmChoice>& choice = choice_of(shape);
+  if (!choice) return std::nullopt;
+  for (const cublasLtMatmulAlgo_t& proposed : candidates(key_of(shape), rule_)) {
+    if (choice_from(proposed) == *choice) return proposed;
+  }
+  throw DeviceError(
+      "the plan table names an algorithm for a linear layer that cuBLASLt does not propose; make "
+      "the table anew with --tune-plans");
+}
+
+LinearPlans::Plan& LinearPlans::plan_of(const LinearShape& shape) {
+  const auto known = plans_.find(shape);
   if (known != plans_.end()) return *known->second;
-  Key canonical = key;
-  canonical.rows = canonical_rows;
-  auto choice = choices_.find(canonical);
-  if (choice == choices_.end()) choice = choices_.emplace(canonical, choose(canonical)).first;
-  std::shared_ptr<Plan> plan = make_plan(key);
-  if (choice->second) {
+  std::shared_ptr<Plan> plan = make_plan(shape);
+  plan->algorithm = algorithm_of(shape);
+  if (plan->algorithm) {
     cublasLtMatmulHeuristicResult_t result{};
     const cublasStatus_t status =
         cublasLtMatmulAlgoCheck(handle_.get(), plan->product.get(), plan->a.get(), plan->b.get(),
-                                plan->c.get(), plan->d.get(), &*choice->second, &result);
+                                plan->c.get(), plan->d.get(), &*plan->algorithm, &result);
     // Another algorithm for this number of rows alone would give its pictures other bytes.
     if (status != CUBLAS_STATUS_SUCCESS || result.workspaceSize > kWorkspaceBytes) {
       throw DeviceError("cuBLASLt's algorithm for a layer does not take " +
-                        std::to_string(key.rows) + " rows; use another --batch-size");
+                        std::to_string(shape.rows) + " rows; use another --batch-size");
     }
-    plan->algorithm = choice->second;
   }
-  return *plans_.emplace(key, std::move(plan)).first->second;
+  return *plans_.emplace(shape, std::move(plan)).first->second;
+}
+
+cublasStatus_t LinearPlans::launch(const Plan& plan, const cublasLtMatmulAlgo_t& algorithm,
+                                   const Operands& operands, std::byte* scratch) {
+  if (operands.bias != nullptr) {
+    check(cublasLtMatmulDescSetAttribute(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER,
+                                         &operands.bias, sizeof(operands.bias)),
+          "binding a bias");
+  }
+  const float one = 1, beta = operands.residual != nullptr ? 1.0F : 0.0F;
+  const void* c = operands.residual != nullptr ? operands.residual : operands.y;
+  return cublasLtMatmul(handle_.get(), plan.product.get(), &one, operands.weight, plan.a.get(),
+                        operands.x, plan.b.get(), &beta, c, plan.c.get(), operands.y, plan.d.get(),
+                        &algorithm, scratch, kWorkspaceBytes, stream_.get());
 }
 
 bool LinearPlans::run(const LinearOp& op, const Context& context) {
-  const Shape& x = op.x.shape();
-  const std::int64_t rows = x.rows();
-  if (rows == 0) return false;
+  if (op.x.shape().rows() == 0) return false;
   // What the epilogue does not hold, activation and then residual, follows in a pass of its own; an
   // operand that the product would overwrite before that pass is left to the plain kernel.
   const bool fused = op.activation == Activation::none;
   if (!fused && !op.residual.empty() && op.residual.data<void>() == op.y.data<void>()) return false;
-  Key key;
-  key.rows = rows;
-  key.in = op.weight.shape[1];
-  key.out = op.weight.shape[0];
-  key.x_stride = rows > 1 ? op.x.row_stride() : key.in;
-  key.y_stride = rows > 1 ? op.y.row_stride() : key.out;
-  key.dtype = op.x.dtype();
-  key.out_dtype = op.y.dtype();
-  key.bias = !op.bias.empty();
-  key.residual = fused && !op.residual.empty();
-  std::uintptr_t places =
-      places_of(op.x) | places_of(op.y) | static_cast<std::uintptr_t>(key.in) * size_of(key.dtype);
-  if (key.residual) {
-    key.residual_stride = rows > 1 ? op.residual.row_stride() : key.out;
-    places |= places_of(op.residual);
-  }
-  key.alignment = alignment_of(places);
-  const std::int64_t rows_a_picture = x.rank() > 1 ? rows / x[0] : rows;
-  Plan& plan = plan_of(key, kCanonicalBatch * rows_a_picture);
+  const LinearShape shape = shape_of(op);
+  const Plan& plan = plan_of(shape);
   if (!plan.algorithm) return false;
 
   // Workspace: the library's, then the bias in the output's dtype.
-  const std::size_t bias_bytes = static_cast<std::size_t>(key.out) * size_of(key.out_dtype);
+  const std::size_t bias_bytes = static_cast<std::size_t>(shape.out) * size_of(shape.out_dtype);
   std::byte* scratch = workspace_.reserve(kWorkspaceBytes + bias_bytes);
-  if (key.bias) {
-    const void* bias = op.bias.data<void>();
-    if (key.out_dtype != DType::f32) {
+  Operands operands{data_of(op.weight), op.x.data<void>(),
+                    shape.residual ? op.residual.data<void>() : nullptr, op.y.data<void>(),
+                    nullptr};
+  if (shape.bias) {
+    operands.bias = op.bias.data<void>();
+    if (shape.out_dtype != DType::f32) {
       auto storage = std::make_shared<Storage>();
       storage->data = scratch + kWorkspaceBytes;
       storage->bytes = bias_bytes;
-      cuda::run(CopyOp{op.bias, Tensor(storage, key.out_dtype, op.bias.shape())}, context);
-      bias = storage->data;
+      cuda::run(CopyOp{op.bias, Tensor(storage, shape.out_dtype, op.bias.shape())}, context);
+      operands.bias = storage->data;
     }
-    check(cublasLtMatmulDescSetAttribute(plan.product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER,
-                                         &bias, sizeof(bias)),
-          "binding a bias");
   }
-  const float one = 1, beta = key.residual ? 1.0F : 0.0F;
-  const void* c = key.residual ? op.residual.data<void>() : op.y.data<void>();
-  check(cublasLtMatmul(handle_.get(), plan.product.get(), &one, data_of(op.weight), plan.a.get(),
-                       op.x.data<void>(), plan.b.get(), &beta, c, plan.c.get(), op.y.data<void>(),
-                       plan.d.get(), &*plan.algorithm, scratch, kWorkspaceBytes, stream_.get()),
-        "running a linear layer");
+  check(launch(plan, *plan.algorithm, operands, scratch), "running a linear layer");
   if (!fused) run_epilogue(op, false, context);
   return true;
 }

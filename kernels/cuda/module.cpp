@@ -12,7 +12,9 @@ extern "C" __attribute__((visibility("default"))) diffuse::Backend* diffuse_cuda
     if (abi != kDiffuseCudaAbi) {
       message = "the CUDA module belongs to another build of the program; install both together";
     } else if (options != nullptr) {
-      return new diffuse::cuda::CudaBackend(options->device_index);
+      return new diffuse::cuda::CudaBackend(options->device_index, options->fast
+                                                                       ? diffuse::PlanRule::fast
+                                                                       : diffuse::PlanRule::strict);
     } else {
       message = diffuse::cuda::problem_of_device(0);
     }
