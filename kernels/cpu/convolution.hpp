@@ -17,7 +17,7 @@ struct Convolution {
   DType dtype = DType::f32;
   DType out_dtype = DType::f32;
   bool bias = false;
-  bool accumulate = false;  ///< y += instead of y =
+  bool accumulate = false;  ///< adds a residual of the output's shape
   Activation activation = Activation::none;
 
   [[nodiscard]] std::int64_t out_height() const {

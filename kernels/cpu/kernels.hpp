@@ -60,15 +60,21 @@ struct WinogradPicture {
 
 /// Output channels that share one pass over the transformed pictures.
 constexpr std::int64_t kWinogradPanel = 64;
-/// Floats between the windows of transformed pictures: without them the 36 points of a tile fall on
-/// the same few lines of the first cache.
+/// Floats between the windows of transformed pictures, and between the points of transformed
+/// weights: without them the 36 points fall on the same few lines of the first cache.
 constexpr std::int64_t kWinogradPadding = 16;
 
 /// Some tiles meet the weights of one panel of output channels.
-struct WinogradPanel {
-  const float* weights;  ///< [36][kWinogradPanel / columns][channels][columns]
-  const float* v;        ///< as `input` left it for these tiles
-  float* m;              ///< [whole blocks of tiles][36][rows][kWinogradPanel], working memory
+struct WinogradProduct {
+  const float* u;  ///< as `weights` left it
+  const float* v;  ///< as `input` left it for these tiles
+  std::int64_t tiles;
+  float* m;  ///< [whole blocks of tiles][36][rows][kWinogradPanel]
+};
+
+/// Tiles of one panel of output channels on their way back to pixels.
+struct WinogradOutput {
+  const float* m;        ///< sums of all products
   const float* bias;     ///< of all channels, or null
   const void* residual;  ///< of all pictures, or null
   void* y;               ///< of all pictures
@@ -76,16 +82,25 @@ struct WinogradPanel {
   std::int64_t begin, end;  ///< tiles
 };
 
-/// Winograd convolution for one element type of pictures; all between is f32.
+/// Winograd convolution for one element type of pictures and weights; all between is f32.
 struct WinogradKernels {
-  std::int64_t rows;     ///< tiles of a block
-  std::int64_t columns;  ///< output channels of a piece of weights
+  std::int64_t rows;  ///< tiles of a block
   /// Tiles [begin, end) to `v`, [blocks][36][rows][channels + kWinogradPadding].
   void (*input)(const WinogradPicture& picture, const void* x, std::int64_t begin, std::int64_t end,
                 float* v);
-  /// Products, then back to pixels; with bias and residual.
-  void (*output)(const WinogradPicture& picture, const WinogradPanel& panel);
+  /// Kernels g, [channels][9][kWinogradPanel], to `u`, winograd_weight_floats(channels) long.
+  void (*weights)(const void* g, std::int64_t channels, float* u);
+  void (*product)(const WinogradPicture& picture, const WinogradProduct& product);
+  void (*output)(const WinogradPicture& picture, const WinogradOutput& output);
 };
+
+/// Floats from one of the 36 points of transformed weights to the next.
+constexpr std::int64_t winograd_weight_step(std::int64_t channels) {
+  return channels * kWinogradPanel + kWinogradPadding;
+}
+constexpr std::int64_t winograd_weight_floats(std::int64_t channels) {
+  return 36 * winograd_weight_step(channels);
+}
 
 /// The kernels of one element type.
 struct TypedKernels {

@@ -61,13 +61,17 @@ void CpuBackend::run(const LinearOp& op) {
     x = scratch;
   }
   if (pack_y) y = scratch + x_bytes;
-  if (c.accumulate && (pack_y || op.residual.data<std::byte>() != y)) copy_tensor(op.residual, y);
+  const std::byte* residual = c.accumulate ? op.residual.data<std::byte>() : nullptr;
+  if (c.accumulate && !op.residual.contiguous()) {
+    copy_tensor(op.residual, y);
+    residual = y;
+  }
 
   // Entries are the pictures of the convolution, one pixel wide: none depends on another.
   c.batch = op.x.shape().rank() > 1 ? op.x.shape()[0] : 1;
   c.height = rows / c.batch;
   onednn_.run(c, static_cast<const ConvolutionWeight&>(*op.weight.prepared), x,
-              c.bias ? op.bias.data<float>() : nullptr, y, onednn_scratch_);
+              c.bias ? op.bias.data<float>() : nullptr, residual, y, onednn_scratch_);
   if (pack_y) {
     copy_rows(y, row_bytes(op.y), op.y.data<std::byte>(), stride_bytes(op.y), rows,
               row_bytes(op.y));
@@ -98,11 +102,10 @@ void CpuBackend::run(const Conv2dOp& op) {
   c.out_dtype = op.y.dtype();
   c.bias = !op.bias.empty();
   c.accumulate = !op.residual.empty();
-  if (c.accumulate && op.residual.data<std::byte>() != op.y.data<std::byte>()) {
-    copy_tensor(op.residual, op.y.data<std::byte>());
-  }
   onednn_.run(c, static_cast<const ConvolutionWeight&>(*op.weight.prepared), op.x.data<void>(),
-              c.bias ? op.bias.data<float>() : nullptr, op.y.data<void>(), onednn_scratch_);
+              c.bias ? op.bias.data<float>() : nullptr,
+              c.accumulate ? op.residual.data<void>() : nullptr, op.y.data<void>(),
+              onednn_scratch_);
 }
 
 void CpuBackend::run(const EmbeddingOp& op) {

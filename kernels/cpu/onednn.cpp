@@ -1,6 +1,7 @@
 #include "kernels/cpu/onednn.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <exception>
 #include <map>
 #include <mutex>
@@ -70,15 +71,17 @@ class SingleThreaded {
   SingleThreaded& operator=(const SingleThreaded&) = delete;
 };
 
-// Writes a tile of f32 to some channels of the output, or adds it.
+// Writes a tile of f32, plus the residual if there is one, to some channels of the output.
 template <class T>
 void store_tile(const float* tile, std::int64_t pixels, const ChannelRange& channels,
-                std::int64_t out_channels, bool accumulate, T* y) {
+                std::int64_t out_channels, const std::byte* residual, std::byte* y) {
   for (std::int64_t p = 0; p < pixels; ++p) {
     const float* from = tile + p * channels.size;
-    T* to = y + p * out_channels + channels.begin;
+    const std::int64_t at = p * out_channels + channels.begin;
+    const T* added = residual == nullptr ? nullptr : reinterpret_cast<const T*>(residual) + at;
+    T* to = reinterpret_cast<T*>(y) + at;
     for (std::int64_t c = 0; c < channels.size; ++c) {
-      const float value = accumulate ? to_float(to[c]) + from[c] : from[c];
+      const float value = added != nullptr ? to_float(added[c]) + from[c] : from[c];
       if constexpr (sizeof(T) == sizeof(float)) {
         to[c] = value;
       } else {
@@ -123,7 +126,7 @@ struct OneDnn::State {
   void run_tile(const Tile& tile, const void* x, const float* bias, void* y, std::byte* scratchpad,
                 const dnnl::stream& stream) const;
   void run(const Convolution& c, const ConvolutionWeight& weight, const std::byte* x,
-           const float* bias, std::byte* y, Scratch& scratch);
+           const float* bias, const std::byte* residual, std::byte* y, Scratch& scratch);
 };
 
 convolution_forward::primitive_desc OneDnn::State::describe(const Convolution& c,
@@ -254,10 +257,10 @@ std::shared_ptr<const PreparedWeight> OneDnn::prepare(const WeightInput& input,
 }
 
 void OneDnn::run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
-                 const float* bias, void* y, Scratch& scratch) {
+                 const float* bias, const void* residual, void* y, Scratch& scratch) {
   translate_errors([&] {
     state_->run(convolution, weight, static_cast<const std::byte*>(x), bias,
-                static_cast<std::byte*>(y), scratch);
+                static_cast<const std::byte*>(residual), static_cast<std::byte*>(y), scratch);
   });
 }
 
@@ -312,7 +315,8 @@ void OneDnn::State::run_tile(const Tile& tile, const void* x, const float* bias,
 }
 
 void OneDnn::State::run(const Convolution& c, const ConvolutionWeight& weight, const std::byte* x,
-                        const float* bias, std::byte* y, Scratch& scratch) {
+                        const float* bias, const std::byte* residual, std::byte* y,
+                        Scratch& scratch) {
   const std::vector<Tile> tiles = tiles_of(c, weight);
   const bool buffered = weight.parts.size() > 1;
   while (streams.size() < static_cast<std::size_t>(max_threads())) streams.emplace_back(engine);
@@ -341,10 +345,17 @@ void OneDnn::State::run(const Convolution& c, const ConvolutionWeight& weight, c
     const std::int64_t in_row = n * c.height + tile.first_input_row;
     const std::int64_t out_row = n * c.out_height() + tile.first_output_row;
     const std::byte* from = x + bytes_of(in_row * c.width * c.channels, c.dtype);
-    std::byte* to = y + bytes_of(out_row * c.out_width() * c.out_channels, c.out_dtype);
+    const std::size_t out_at = bytes_of(out_row * c.out_width() * c.out_channels, c.out_dtype);
+    std::byte* to = y + out_at;
+    const std::byte* added = residual == nullptr ? nullptr : residual + out_at;
+    const std::int64_t pixels = tile.primitive->shape.out_height() * c.out_width();
     std::byte* pad = base + static_cast<std::size_t>(thread) * (pad_bytes + tile_bytes);
     std::byte* buffer = pad + pad_bytes;
     try {
+      // oneDNN adds to what it finds: a tile of the residual, still in cache.
+      if (!buffered && added != nullptr && added != to) {
+        std::memcpy(to, added, bytes_of(pixels * c.out_channels, c.out_dtype));
+      }
       run_tile(tile, from, bias, buffered ? buffer : to, pad,
                streams[static_cast<std::size_t>(thread)]);
     } catch (...) {
@@ -353,14 +364,8 @@ void OneDnn::State::run(const Convolution& c, const ConvolutionWeight& weight, c
     }
     if (!buffered) return;
     const auto* values = reinterpret_cast<const float*>(buffer);
-    const std::int64_t pixels = tile.primitive->shape.out_height() * c.out_width();
-    if (c.out_dtype == DType::f32) {
-      store_tile(values, pixels, tile.channels, c.out_channels, c.accumulate,
-                 reinterpret_cast<float*>(to));
-    } else {
-      store_tile(values, pixels, tile.channels, c.out_channels, c.accumulate,
-                 reinterpret_cast<Bf16*>(to));
-    }
+    const auto store = c.out_dtype == DType::f32 ? store_tile<float> : store_tile<Bf16>;
+    store(values, pixels, tile.channels, c.out_channels, added, to);
   });
   if (error) std::rethrow_exception(error);
 }

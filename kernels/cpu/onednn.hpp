@@ -50,9 +50,10 @@ class OneDnn {
   [[nodiscard]] std::shared_ptr<const PreparedWeight> prepare(const WeightInput& input,
                                                               const Convolution& usual);
 
-  /// y = activation(x * W + bias), or y + activation(x * W + bias), for every picture of the batch.
+  /// y = activation(x * W + bias) for every picture of the batch, plus `residual` if the
+  /// convolution accumulates; the residual may be y itself.
   void run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
-           const float* bias, void* y, Scratch& scratch);
+           const float* bias, const void* residual, void* y, Scratch& scratch);
 
   /// Name of oneDNN's implementation of every convolution run so far, with its shape: for tests.
   [[nodiscard]] std::vector<std::string> implementations() const;

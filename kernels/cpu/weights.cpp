@@ -150,7 +150,7 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
   }
   const Convolution usual = usual_convolution(shape, use);
   if (!lean_ && use.height > 0 && use.width > 0 && prefers_winograd(usual)) {
-    return {shape, use, prepare_winograd(input, usual, kernels(use.dtype).winograd)};
+    return {shape, use, prepare_winograd(input, usual)};
   }
   return {shape, use, onednn_.prepare(input, usual)};
 }

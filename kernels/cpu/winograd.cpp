@@ -1,7 +1,10 @@
 #include "kernels/cpu/winograd.hpp"
 
 #include <algorithm>
+#include <cstddef>
+#include <type_traits>
 
+#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -10,33 +13,11 @@ namespace {
 // Tiles whose products stay in the second cache of a core, beside the weights they meet. Whole
 // blocks on every instruction set.
 constexpr std::int64_t kStripTiles = 48;
+// Transformed pictures of a pass: the more, the less often weights are transformed again.
+constexpr std::int64_t kPassFloats = std::int64_t{8} << 20;
+
 constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
   return (count + size - 1) / size;
-}
-
-// u = G g G^T for one pair of channels; the rows of G belong to the points 0, a, -a, b, -b and
-// infinity (kernels/cpu/isa/winograd.inl.hpp).
-void transform_kernel(const float* g, double (&u)[36]) {
-  constexpr double a2 = 0.625 * 0.625;
-  constexpr double b2 = 1.5 * 1.5;
-  constexpr double at_zero = 1 / (a2 * b2);
-  constexpr double at_a = 1 / (2 * a2 * (a2 - b2));
-  constexpr double at_b = 1 / (2 * b2 * (b2 - a2));
-  const auto apply = [](double g0, double g1, double g2, double* to, std::ptrdiff_t step) {
-    to[0] = g0 * at_zero;
-    to[step] = (g0 + a2 * g2 + 0.625 * g1) * at_a;
-    to[2 * step] = (g0 + a2 * g2 - 0.625 * g1) * at_a;
-    to[3 * step] = (g0 + b2 * g2 + 1.5 * g1) * at_b;
-    to[4 * step] = (g0 + b2 * g2 - 1.5 * g1) * at_b;
-    to[5 * step] = g2;
-  };
-  double half[18];  // [6][3]
-  for (std::ptrdiff_t j = 0; j < 3; ++j) {
-    apply(static_cast<double>(g[j]), static_cast<double>(g[3 + j]), static_cast<double>(g[6 + j]),
-          half + j, 3);
-  }
-  for (std::ptrdiff_t i = 0; i < 6; ++i)
-    apply(half[3 * i], half[3 * i + 1], half[3 * i + 2], u + 6 * i, 1);
 }
 
 WinogradPicture picture_of(const Conv2dOp& op) {
@@ -57,86 +38,164 @@ WinogradPicture picture_of(const Conv2dOp& op) {
 }
 
 // How the tiles of a batch are cut. A pass: strips of whole blocks of tiles, transformed once, then
-// met by every panel of weights. What a tile gets depends on itself alone, so passes, strips and
-// blocks may span pictures.
+// met by every panel of weights. A panel's kernels are transformed on the way, for each group of
+// strips again: that is little work, and 9 values lie in memory instead of 36. What a tile gets
+// depends on itself alone, so passes, groups, strips and blocks may span pictures.
 struct Cut {
   std::int64_t tiles;  // of all pictures
-  std::int64_t panels, panel_floats;
+  std::int64_t panels;
   std::int64_t block_floats;
   std::int64_t strip_blocks, strip_floats, strips;
   std::int64_t pass_strips;
-  std::int64_t product_floats;  // working memory of a thread
+  std::int64_t weight_floats, sum_floats;  // working memory of a thread
 
   Cut(const WinogradPicture& p, std::int64_t batch, std::int64_t rows)
       : tiles(batch * p.tiles),
         panels(blocks_of(p.out_channels, kWinogradPanel)),
-        panel_floats(36 * kWinogradPanel * p.channels),
         block_floats(36 * rows * (p.channels + kWinogradPadding)),
-        strip_blocks(blocks_of(kStripTiles, rows)),
+        strip_blocks(blocks_of(std::min(tiles, kStripTiles), rows)),
         strip_floats(strip_blocks * block_floats),
         strips(blocks_of(tiles, kStripTiles)),
-        product_floats(strip_blocks * rows * 36 * kWinogradPanel) {
-    // The transformed pictures of a pass: few enough to stay near, and no more passes over large
-    // weights than need be.
-    constexpr std::int64_t kMinFloats = std::int64_t{1} << 20;
-    constexpr std::int64_t kMaxFloats = std::int64_t{4} << 20;
-    const std::int64_t floats = std::clamp(panels * panel_floats / 4, kMinFloats, kMaxFloats);
-    pass_strips = std::min(strips, std::max<std::int64_t>(2, floats / strip_floats));
+        pass_strips(std::min(strips, std::max<std::int64_t>(2, kPassFloats / strip_floats))),
+        weight_floats(winograd_weight_floats(p.channels)),
+        sum_floats(strip_blocks * rows * 36 * kWinogradPanel) {}
+
+  // Groups of `count` strips that a panel's work is cut into, so that threads get equal shares.
+  [[nodiscard]] std::int64_t groups(std::int64_t threads, std::int64_t count) const {
+    return panels % threads == 0 ? 1 : std::min(count, blocks_of(4 * threads, panels));
   }
 };
 
-}  // namespace
+// A call of run_winograd.
+class Run {
+ public:
+  Run(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch)
+      : op_(op),
+        kernels_(kernels),
+        picture_(picture_of(op)),
+        cut_(picture_, op.x.shape()[0], kernels.rows) {
+    const std::int64_t floats = cut_.pass_strips * cut_.strip_floats +
+                                max_threads() * (cut_.weight_floats + cut_.sum_floats);
+    v_ =
+        reinterpret_cast<float*>(scratch.reserve(static_cast<std::size_t>(floats) * sizeof(float)));
+  }
 
-bool prefers_winograd(const Convolution& usual) {
-  // Measured on Zen 4 against direct convolution, one core, AVX2 to AVX512-BF16: where this says
-  // yes, f32 gains a factor of 1.4 to 3.5, bf16 1.1 to 1.8. With few channels the transforms cost
-  // more than the products; on small pictures large weights are read for too few products, and
-  // four times their memory is not worth it.
-  const std::int64_t min_channels = usual.dtype == DType::f32 ? 32 : 64;
-  constexpr std::int64_t kSmallWeight = std::int64_t{256} * 256;
-  constexpr std::int64_t kTilesForSmall = 9;
-  constexpr std::int64_t kTilesForLarge = 64;
-  if (usual.kernel_height != 3 || usual.kernel_width != 3 || usual.stride != 1) return false;
-  if (std::min(usual.channels, usual.out_channels) < min_channels) return false;
-  const bool small = usual.channels * usual.out_channels <= kSmallWeight;
-  const std::int64_t tiles = blocks_of(usual.out_height(), 4) * blocks_of(usual.out_width(), 4);
-  return tiles >= (small ? kTilesForSmall : kTilesForLarge);
-}
+  void all() {
+    for (first_ = 0; first_ < cut_.strips; first_ += cut_.pass_strips) {
+      count_ = std::min(cut_.pass_strips, cut_.strips - first_);
+      parallel_for(count_ * cut_.strip_blocks, [&](std::int64_t block, int) { input(block); });
+      const std::int64_t groups = cut_.groups(max_threads(), count_);
+      parallel_for(cut_.panels * groups, [&](std::int64_t item, int thread) {
+        const std::int64_t group = item % groups;
+        panel(item / groups, group * count_ / groups, (group + 1) * count_ / groups, thread);
+      });
+    }
+  }
 
-std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
-                                                       const Convolution& usual,
-                                                       const WinogradKernels& kernels) {
-  const std::int64_t channels = usual.channels;
-  const std::int64_t columns = kernels.columns;
-  const std::int64_t panels = blocks_of(usual.out_channels, kWinogradPanel);
-  const std::int64_t panel_floats = 36 * kWinogradPanel * channels;
-  auto weight = std::make_shared<WinogradWeight>();
-  const WeightMemory::Block block =
-      input.allocate(static_cast<std::size_t>(panels * panel_floats) * sizeof(float));
-  weight->data = block.data;
-  if (!block.fill) return weight;
-  const float* values = input.values();
-  auto* data = static_cast<float*>(weight->data.get());
+ private:
+  [[nodiscard]] std::int64_t first_tile(std::int64_t strip) const {
+    return std::min(cut_.tiles, (first_ + strip) * kStripTiles);
+  }
+
+  void input(std::int64_t block) const {
+    const std::int64_t begin = first_tile(0) + block * kernels_.rows;
+    const std::int64_t end = std::min(cut_.tiles, begin + kernels_.rows);
+    if (begin >= end) return;
+    kernels_.input(picture_, op_.x.data<void>(), begin, end, v_ + block * cut_.block_floats);
+  }
+
+  // Some strips of the pass meet one panel of weights.
+  void panel(std::int64_t panel, std::int64_t begin, std::int64_t end, int thread) const {
+    float* u =
+        v_ + cut_.pass_strips * cut_.strip_floats + thread * (cut_.weight_floats + cut_.sum_floats);
+    float* m = u + cut_.weight_floats;
+    const auto& weight = static_cast<const WinogradWeight&>(*op_.weight.prepared);
+    const std::int64_t panel_bytes =
+        9 * kWinogradPanel * picture_.channels * static_cast<std::int64_t>(size_of(op_.x.dtype()));
+    kernels_.weights(static_cast<const std::byte*>(weight.data.get()) + panel * panel_bytes,
+                     picture_.channels, u);
+    for (std::int64_t strip = begin; strip < end; ++strip) {
+      const std::int64_t tiles = first_tile(strip + 1) - first_tile(strip);
+      kernels_.product(picture_, {u, v_ + strip * cut_.strip_floats, tiles, m});
+      output(panel, strip, m);
+    }
+  }
+
+  void output(std::int64_t panel, std::int64_t strip, const float* m) const {
+    WinogradOutput work{};
+    work.m = m;
+    work.bias = op_.bias.empty() ? nullptr : op_.bias.data<float>();
+    work.residual = op_.residual.empty() ? nullptr : op_.residual.data<void>();
+    work.y = op_.y.data<void>();
+    work.first_channel = panel * kWinogradPanel;
+    work.begin = first_tile(strip);
+    work.end = first_tile(strip + 1);
+    kernels_.output(picture_, work);
+  }
+
+  const Conv2dOp& op_;
+  const WinogradKernels& kernels_;
+  WinogradPicture picture_;
+  Cut cut_;
+  float* v_;
+  std::int64_t first_ = 0, count_ = 0;  // strips of the pass
+};
+
+// The values of [O, C, 3, 3] as [panels][C][9][kWinogradPanel], 0 past the last channel.
+template <class T>
+void lay_out(const float* values, const Convolution& usual, T* to) {
   constexpr std::int64_t kChannelsAPiece = 16;
+  const std::int64_t channels = usual.channels;
   const std::int64_t pieces = blocks_of(channels, kChannelsAPiece);
+  const std::int64_t panels = blocks_of(usual.out_channels, kWinogradPanel);
   parallel_for(panels * pieces, [&](std::int64_t item, int) {
     const std::int64_t first = item / pieces * kWinogradPanel;
-    float* panel = data + item / pieces * panel_floats;
+    const std::int64_t here = std::min(kWinogradPanel, usual.out_channels - first);
     const std::int64_t begin = item % pieces * kChannelsAPiece;
     const std::int64_t end = std::min(channels, begin + kChannelsAPiece);
-    for (std::int64_t o = 0; o < kWinogradPanel; ++o) {
-      const std::int64_t column = o / columns * channels * columns + o % columns;
-      for (std::int64_t c = begin; c < end; ++c) {
-        double u[36] = {};  // 0 for channels past the end
-        if (first + o < usual.out_channels) {
-          transform_kernel(values + ((first + o) * channels + c) * 9, u);
-        }
-        for (std::int64_t k = 0; k < 36; ++k) {
-          panel[k * kWinogradPanel * channels + column + c * columns] = static_cast<float>(u[k]);
+    T* kernel = to + (item / pieces * channels + begin) * 9 * kWinogradPanel;
+    for (std::int64_t c = 9 * begin; c < 9 * end; ++c, kernel += kWinogradPanel) {
+      for (std::int64_t o = 0; o < kWinogradPanel; ++o) {
+        const float value = o < here ? values[(first + o) * channels * 9 + c] : 0.0F;
+        if constexpr (std::is_same_v<T, float>) {
+          kernel[o] = value;
+        } else {
+          kernel[o] = to_bf16(value);
         }
       }
     }
   });
+}
+
+}  // namespace
+
+bool prefers_winograd(const Convolution& usual) {
+  // Measured on Zen 4 against direct convolution: where this says yes, f32 gains a factor of 1.2 to
+  // 3.5, bf16 1.1 to 1.8. With few channels the transforms of pictures cost more than is won, with
+  // few tiles those of weights.
+  const bool f32 = usual.dtype == DType::f32;
+  constexpr std::int64_t kMany = 128;
+  if (usual.kernel_height != 3 || usual.kernel_width != 3 || usual.stride != 1) return false;
+  const std::int64_t channels = std::min(usual.channels, usual.out_channels);
+  if (channels < (f32 ? kMany / 2 : kMany)) return false;
+  const std::int64_t tiles = blocks_of(usual.out_height(), 4) * blocks_of(usual.out_width(), 4);
+  return tiles >= (f32 && channels >= kMany ? 4 : 16);
+}
+
+std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
+                                                       const Convolution& usual) {
+  const std::int64_t values =
+      blocks_of(usual.out_channels, kWinogradPanel) * kWinogradPanel * usual.channels * 9;
+  auto weight = std::make_shared<WinogradWeight>();
+  const WeightMemory::Block block =
+      input.allocate(static_cast<std::size_t>(values) * size_of(usual.dtype));
+  weight->data = block.data;
+  if (!block.fill) return weight;
+  if (usual.dtype == DType::f32) {
+    lay_out(input.values(), usual, static_cast<float*>(weight->data.get()));
+  } else {
+    lay_out(input.values(), usual, static_cast<Bf16*>(weight->data.get()));
+  }
   return weight;
 }
 
@@ -145,44 +204,7 @@ bool is_winograd(const Conv2dOp& op) {
 }
 
 void run_winograd(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch) {
-  const WinogradPicture picture = picture_of(op);
-  const Cut cut(picture, op.x.shape()[0], kernels.rows);
-  auto* v = reinterpret_cast<float*>(
-      scratch.reserve(static_cast<std::size_t>(cut.pass_strips * cut.strip_floats +
-                                               max_threads() * cut.product_floats) *
-                      sizeof(float)));
-  float* products = v + cut.pass_strips * cut.strip_floats;
-  const auto* weights =
-      static_cast<const float*>(static_cast<const WinogradWeight&>(*op.weight.prepared).data.get());
-
-  for (std::int64_t first = 0; first < cut.strips; first += cut.pass_strips) {
-    const std::int64_t count = std::min(cut.pass_strips, cut.strips - first);
-    const auto first_tile = [&](std::int64_t strip) {
-      return std::min(cut.tiles, (first + strip) * kStripTiles);
-    };
-    parallel_for(count * cut.strip_blocks, [&](std::int64_t block, int) {
-      const std::int64_t begin = first_tile(0) + block * kernels.rows;
-      const std::int64_t end = std::min(cut.tiles, begin + kernels.rows);
-      if (begin < end) {
-        kernels.input(picture, op.x.data<void>(), begin, end, v + block * cut.block_floats);
-      }
-    });
-    parallel_for(count * cut.panels, [&](std::int64_t item, int thread) {
-      const std::int64_t panel = item / count;
-      const std::int64_t strip = item % count;
-      WinogradPanel work{};
-      work.weights = weights + panel * cut.panel_floats;
-      work.v = v + strip * cut.strip_floats;
-      work.m = products + thread * cut.product_floats;
-      work.bias = op.bias.empty() ? nullptr : op.bias.data<float>();
-      work.residual = op.residual.empty() ? nullptr : op.residual.data<void>();
-      work.y = op.y.data<void>();
-      work.first_channel = panel * kWinogradPanel;
-      work.begin = first_tile(strip);
-      work.end = first_tile(strip + 1);
-      kernels.output(picture, work);
-    });
-  }
+  Run(op, kernels, scratch).all();
 }
 
 }  // namespace diffuse::cpu

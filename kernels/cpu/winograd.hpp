@@ -10,7 +10,7 @@
 
 namespace diffuse::cpu {
 
-/// A 3x3 kernel transformed for Winograd's F(4x4, 3x3): 36 floats in place of 9.
+/// 3x3 kernels as Winograd's F(4x4, 3x3) takes them, [panels][C][9][kWinogradPanel].
 struct WinogradWeight final : PreparedWeight {
   std::shared_ptr<void> data;
 };
@@ -21,8 +21,7 @@ bool prefers_winograd(const Convolution& usual);
 
 /// `input`: values [O, C, 3, 3].
 std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
-                                                       const Convolution& usual,
-                                                       const WinogradKernels& kernels);
+                                                       const Convolution& usual);
 
 /// Was the op's weight prepared by prepare_winograd?
 bool is_winograd(const Conv2dOp& op);

@@ -174,8 +174,6 @@ void meet_tile(const AttentionBlock& block, const BlockState<P>& state, std::int
   const Vec scale = set1(block.scale * kLog2E);
   const bool partial = present < kVecs * kLanes || block.causal;
   for (int r = 0; r < R; ++r) {
-    DIFFUSE_UNROLL
-    for (int j = 0; j < kVecs; ++j) score[r][j] = mul(score[r][j], scale);
     if (partial) {
       std::int64_t visible = present;
       if (block.causal) visible = smaller(visible, block.first_row + r0 + r - k0 + 1);
@@ -187,14 +185,15 @@ void meet_tile(const AttentionBlock& block, const BlockState<P>& state, std::int
     Vec top = score[r][0];
     DIFFUSE_UNROLL
     for (int j = 1; j < kVecs; ++j) top = max(top, score[r][j]);
+    top = mul(top, scale);
     if (any_greater(top, set1(reference + kSlack))) {
       rescale<P>(top, o + r * layout.values, layout.values, total, reference);
     }
-    const Vec origin = set1(reference);
+    const Vec origin = set1(-reference);
     Vec sum = load(total);
     DIFFUSE_UNROLL
     for (int j = 0; j < kVecs; ++j) {
-      const Vec e = exp2_vec<P::kExpDegree>(sub(score[r][j], origin));
+      const Vec e = exp2_vec<P::kExpDegree>(fma(score[r][j], scale, origin));
       sum = add(sum, e);
       P::store_probabilities(p[r] + j * kLanes, e);
     }

@@ -144,27 +144,76 @@ void transform_back(const WinogradPicture& p, const OutputTile& tile, const floa
   }
 }
 
+/// u = G g for three vectors, `step` apart, to six, `u_step` apart.
+inline void kernel_to_points(const Vec* g, int step, Vec* u, int u_step) {
+  constexpr float kAtZero = 1 / (kA2 * kB2);
+  constexpr float kAtA = 1 / (2 * kA2 * (kA2 - kB2));
+  constexpr float kAtB = 1 / (2 * kB2 * (kB2 - kA2));
+  const Vec g0 = g[0], g1 = g[step], g2 = g[2 * step];
+  const Vec even_a = fma(set1(kAtA * kA2), g2, mul(set1(kAtA), g0));
+  const Vec even_b = fma(set1(kAtB * kB2), g2, mul(set1(kAtB), g0));
+  u[0] = mul(set1(kAtZero), g0);
+  u[u_step] = fma(set1(kAtA * kPointA), g1, even_a);
+  u[2 * u_step] = fma(set1(-kAtA * kPointA), g1, even_a);
+  u[3 * u_step] = fma(set1(kAtB * kPointB), g1, even_b);
+  u[4 * u_step] = fma(set1(-kAtB * kPointB), g1, even_b);
+  u[5 * u_step] = g2;
+}
+
+/// Kernels that are fetched from memory while one is transformed.
+constexpr std::int64_t kKernelsAhead = 4;
+
+/// u = G g G^T for every pair of channels.
 template <class T>
-void winograd_output(const WinogradPicture& p, const WinogradPanel& panel) {
+void winograd_weights(const void* kernels, std::int64_t channels, float* u) {
+  const T* g = static_cast<const T*>(kernels);
+  const std::int64_t step = winograd_weight_step(channels);
+  for (std::int64_t c = 0; c < channels; ++c, g += 9 * kWinogradPanel) {
+    for (std::int64_t o = 0; o < kWinogradPanel; o += kLanes) {
+      Vec kernel[9], half[18];
+      DIFFUSE_UNROLL
+      for (int k = 0; k < 9; ++k) {
+        const T* from = g + k * kWinogradPanel + o;
+        kernel[k] = load(from);
+        __builtin_prefetch(from + kKernelsAhead * 9 * kWinogradPanel);
+      }
+      DIFFUSE_UNROLL
+      for (int j = 0; j < 3; ++j) kernel_to_points(kernel + j, 3, half + j, 3);
+      float* to = u + (o / kPanel * channels + c) * kPanel + o % kPanel;
+      DIFFUSE_UNROLL
+      for (int i = 0; i < 6; ++i) {
+        Vec points[6];
+        kernel_to_points(half + 3 * i, 1, points, 1);
+        DIFFUSE_UNROLL
+        for (int j = 0; j < 6; ++j) store(to + (6 * i + j) * step, points[j]);
+      }
+    }
+  }
+}
+
+inline void winograd_product(const WinogradPicture& p, const WinogradProduct& product) {
   const std::int64_t stride = window_stride(p.channels);
-  const std::int64_t count = panel.end - panel.begin;
-  // Products: each piece of weights, [channels][kPanel], meets all tiles while it is in cache.
-  const float* weights = panel.weights;
+  // Each piece of weights, [channels][kPanel], meets all tiles while it is in cache.
   for (int k = 0; k < 36; ++k) {
+    const float* weights = product.u + k * winograd_weight_step(p.channels);
     for (std::int64_t column = 0; column < kWinogradPanel; column += kPanel) {
       const float* next = weights + kPanel * p.channels;
-      for (std::int64_t t = 0; t < count; t += kRows) {
-        const float* v = panel.v + (t / kRows * 36 + k) * kRows * stride;
-        float* m = panel.m + (t / kRows * 36 + k) * kRows * kWinogradPanel + column;
+      for (std::int64_t t = 0; t < product.tiles; t += kRows) {
+        const float* v = product.v + (t / kRows * 36 + k) * kRows * stride;
+        float* m = product.m + (t / kRows * 36 + k) * kRows * kWinogradPanel + column;
         // The first blocks of rows fetch the weights that come next.
         const float* ahead = next + smaller(t / kRows, kPanel / 16) * p.channels * 16;
-        panel_product_rows(smaller(kRows, count - t), v, stride, weights, p.channels, m,
+        panel_product_rows(smaller(kRows, product.tiles - t), v, stride, weights, p.channels, m,
                            kWinogradPanel, v + 36 * kRows * stride, ahead);
       }
       weights = next;
     }
   }
+}
 
+template <class T>
+void winograd_output(const WinogradPicture& p, const WinogradOutput& panel) {
+  const std::int64_t count = panel.end - panel.begin;
   const std::int64_t channels = smaller(kWinogradPanel, p.out_channels - panel.first_channel);
   T* const y = static_cast<T*>(panel.y) + panel.first_channel;
   const T* residual = static_cast<const T*>(panel.residual);
@@ -183,7 +232,7 @@ void winograd_output(const WinogradPicture& p, const WinogradPanel& panel) {
 
 template <class T>
 constexpr WinogradKernels winograd_kernels() {
-  return {kRows, kPanel, winograd_input<T>, winograd_output<T>};
+  return {kRows, winograd_input<T>, winograd_weights<T>, winograd_product, winograd_output<T>};
 }
 
 }  // namespace diffuse::cpu::DIFFUSE_CPU_ISA
