@@ -97,4 +97,23 @@ TEST_CASE("every convolution of SD 1.5 has a cuDNN engine that takes any batch")
             << count.plans << " plans\n";
 }
 
+TEST_CASE("numbers of a table that name no engine, or no setting of it, make no plan") {
+  const cuda::CudnnTarget target = cuda::target_from_json(json_of(kGpus[2]));
+  const ConvolutionShape shape = shape_of(kUnet[1], DType::f16, true);
+  const auto chosen = cuda::choose_engine(shape, target);
+  REQUIRE(chosen);
+  CHECK(cuda::build_plan(shape, *chosen, target).plan.get() != nullptr);
+  constexpr std::int64_t kHuge = std::int64_t{1} << 40;
+  for (const std::int64_t engine : {std::int64_t{-1}, std::int64_t{9999}, kHuge}) {
+    CHECK(cuda::build_plan(shape, {engine, {}}, target).plan.get() == nullptr);
+  }
+  using Knob = std::pair<std::int64_t, std::int64_t>;
+  for (const Knob& knob : {Knob{-5, 1}, Knob{9999, 1}, Knob{kHuge, 1}, Knob{2, kHuge}}) {
+    EngineChoice other = *chosen;
+    other.knobs.push_back(knob);
+    INFO(knob.first << " " << knob.second);
+    CHECK(cuda::build_plan(shape, other, target).plan.get() == nullptr);
+  }
+}
+
 }  // namespace diffuse::test
