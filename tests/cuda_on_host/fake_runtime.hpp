@@ -11,7 +11,7 @@ namespace fake_cuda {
 
 struct Runtime {
   int driver = 13000, devices = 1, major = 9, minor = 0;
-  bool capture_fails = false, instantiation_fails = false, kernels_fit = true;
+  bool capture_fails = false, instantiation_fails = false;
   int captures = 0, launches = 0, executables = 0, graphs = 0, allocations = 0, events = 0;
 };
 
