@@ -7,12 +7,13 @@
 
 The first form goes through every scheduler in f32, and through guidance off, a negative prompt, batch 1 and a size with
 odd latents. --full-size makes a model of random weights with the shapes of SD 1.5 (512x512) or SD 2.1 (768x768), and
-compares two steps in f32, and the errors of bf16 of both programs against diffusers' f32 (8 GB of memory, some minutes).
+compares two steps in f32, and the errors of bf16 and f16 of both programs against diffusers' f32 (8 GB of memory, some
+minutes). On a machine with a GPU, --half-device cuda runs diffusers' bf16 and f16 there; its f32, the truth, is the CPU's.
 What diffusers made is kept in --work, and used again by the next comparison.
 
 Columns: the largest difference of the final latents over their largest value; the largest difference of 8-bit pixels,
 in grey levels; the share of values that differ. Bars: latents 1e-5 (full size 2e-5), one grey level in at most 0.1 % of
-values (12 values in small pictures), RMS error of bf16 at most 1.25 times that of diffusers. Exit status 1 if one is
+values (12 values in small pictures), RMS error at most 1.25 (bf16) or 1.1 (f16) times that of diffusers. Exit status 1 if one is
 exceeded. Needs torch, diffusers, transformers, accelerate, pillow. Seen with diffusers 0.42.1, torch 2.15.0.
 """
 import argparse
@@ -35,7 +36,8 @@ import diffusers_runs  # noqa: E402
 
 PROMPTS = ["a cat sitting on a window, warm colours", "The old lighthouse at 7 o'clock!", "zebra 42 & 3/4, very very detailed"]
 FULL_SIZE = {"sd15": ["make_random_sd15_ldm.py", "--layout", "diffusers"], "sd21": ["make_random_sd21.py"]}
-SAME_VALUES, SMALL_PICTURE_VALUES, BF16_RATIO = 1e-3, 12, 1.25
+SAME_VALUES, SMALL_PICTURE_VALUES = 1e-3, 12
+HALVES = {"bf16": (torch.bfloat16, 1.25), "f16": (torch.float16, 1.1)}
 
 
 def read_json(path):
@@ -67,8 +69,8 @@ def cases_of(folder, arguments):
 class Reference:
     """diffusers' latents and pixels of a run, kept in a folder; at most one pipeline is in memory."""
 
-    def __init__(self, work):
-        self.work, self.loaded, self.pipe = work / "diffusers", None, None
+    def __init__(self, work, half_device):
+        self.work, self.half_device, self.loaded, self.pipe = work / "diffusers", half_device, None, None
         self.work.mkdir(parents=True, exist_ok=True)
 
     def release(self):
@@ -77,15 +79,16 @@ class Reference:
 
     def run(self, folder, case, dtype):
         weights = [[str(f.relative_to(folder)), f.stat().st_size] for f in sorted(folder.rglob("*")) if f.is_file()]
-        names = [str(folder.resolve()), weights, {k: v for k, v in case.items() if k != "batch_size"}, str(dtype)]
+        device = "cpu" if dtype == torch.float32 else self.half_device
+        names = [str(folder.resolve()), weights, {k: v for k, v in case.items() if k != "batch_size"}, str(dtype), device]
         path = self.work / (hashlib.sha256(json.dumps(names).encode()).hexdigest()[:16] + ".safetensors")
         if not path.exists():
             if self.loaded != (folder, dtype):
                 self.release()
-                self.loaded, self.pipe = (folder, dtype), diffusers_runs.load_pipeline(folder, dtype)
+                self.loaded, self.pipe = (folder, dtype), diffusers_runs.load_pipeline(folder, dtype, device)
             latents = diffusers_runs.denoise(self.pipe, case)
             pixels = torch.from_numpy(diffusers_runs.decode(self.pipe, latents))
-            save_file({"latents": latents.float().contiguous(), "pixels": pixels.contiguous()}, path)
+            save_file({"latents": latents.float().cpu().contiguous(), "pixels": pixels.contiguous()}, path)
         kept = load_file(path)
         return kept["latents"], kept["pixels"].numpy()
 
@@ -143,13 +146,13 @@ def rms(a, b):
     return float(np.sqrt(np.mean((np.asarray(a, np.float64) - np.asarray(b, np.float64)) ** 2)))
 
 
-def judge_bf16(label, ours, theirs, exact):
-    """The errors of both programs in bf16 against diffusers' f32, latents and 8-bit pixels."""
+def judge_half(label, dtype, ours, theirs, exact):
+    """The errors of both programs in bf16 or f16 against diffusers' f32, latents and 8-bit pixels."""
     good = True
     for what, mine, other, truth in zip(("latents", "pixels"), ours, theirs, exact):
         mine, other = rms(mine, truth), rms(other, truth)
-        within = mine <= BF16_RATIO * other
-        print(f"{label} bf16 {what}: RMS error {mine:.3e}, diffusers {other:.3e}, ratio {mine / other:.3f} "
+        within = mine <= HALVES[dtype][1] * other
+        print(f"{label} {dtype} {what}: RMS error {mine:.3e}, diffusers {other:.3e}, ratio {mine / other:.3f} "
               f"{'' if within else 'TOO FAR'}", flush=True)
         good = good and within
     return good
@@ -180,12 +183,13 @@ def compare_full_size(arguments, reference, program, work):
         case.update(prompts=PROMPTS[:1], seeds=[arguments.seed], batch_size=1, steps=2)
         mine = {dtype: program.run(folder, case, dtype, True) for dtype in arguments.dtype} if program else {}
         exact = reference.run(folder, case, torch.float32)
-        theirs = reference.run(folder, case, torch.bfloat16) if "bf16" in arguments.dtype else None
+        halves = [dtype for dtype in arguments.dtype if dtype in HALVES]
+        theirs = {dtype: reference.run(folder, case, HALVES[dtype][0]) for dtype in halves}
         reference.release()
         if "f32" in mine:
             good = judge(f"{kind:16} {case['scheduler']:18}", mine["f32"], exact, arguments.bar or 2e-5) and good
-        if "bf16" in mine:
-            good = judge_bf16(kind, mine["bf16"], theirs, exact) and good
+        for dtype in halves if program else []:
+            good = judge_half(kind, dtype, mine[dtype], theirs[dtype], exact) and good
     return good
 
 
@@ -196,7 +200,9 @@ def parse():
     parser.add_argument("--launcher", default="", help="put before the program, for example 'mpirun -np 2'")
     parser.add_argument("--extra", default="", help="more options for the program")
     parser.add_argument("--full-size", choices=sorted(FULL_SIZE), nargs="+", default=[])
-    parser.add_argument("--dtype", choices=("f32", "bf16"), nargs="+", default=["f32", "bf16"], help="of --full-size")
+    parser.add_argument("--dtype", choices=("f32", "bf16", "f16"), nargs="+", default=["f32", "bf16"],
+                        help="of --full-size")
+    parser.add_argument("--half-device", default="cpu", help="where diffusers runs in bf16 and f16: cpu or cuda")
     parser.add_argument("--work", type=pathlib.Path, help="keeps models and diffusers' results (default: nothing is kept)")
     parser.add_argument("--scheduler", choices=sorted(diffusers_runs.SCHEDULERS), nargs="+",
                         default=list(diffusers_runs.SCHEDULERS), help="default: all; full size takes the first")
@@ -223,7 +229,7 @@ def main():
     program = Program(arguments) if arguments.program else None
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or pathlib.Path(temporary)
-        reference = Reference(work)
+        reference = Reference(work, arguments.half_device)
         good = compare_models(arguments, reference, program) if arguments.model else True
         good = compare_full_size(arguments, reference, program, work) and good
     sys.exit(0 if good else 1)

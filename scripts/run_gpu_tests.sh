@@ -3,12 +3,17 @@
 # toolkit, PyTorch, and cuDNN 9 (PyTorch's own serves). Each part writes a report and ends with a status.
 #   scripts/run_gpu_tests.sh pack BUILD PACK     on the building machine: programs and their libraries into folder PACK
 #   scripts/run_gpu_tests.sh 1 PACK REPORTS      conformance of every op on the GPU; compute-sanitizer
-#   scripts/run_gpu_tests.sh 2 PACK REPORTS      pictures beside diffusers (installed, or a wheel in PACK/wheels)
-#   scripts/run_gpu_tests.sh 3 PACK REPORTS      pictures a second at 1, 4, 8 and 16 a batch, beside diffusers
+#   scripts/run_gpu_tests.sh 2 PACK REPORTS      same bytes at any batch; pictures beside diffusers (installed, or PACK/wheels)
+#   scripts/run_gpu_tests.sh 3 PACK REPORTS      start; plans tuned; pictures a second with and without, beside diffusers
+# DIFFUSE_REHEARSE=1 goes through parts 2 and 3 on the CPU, with tiny models: what is tested is this script.
 set -uo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
-usage() { sed -n '2,8s/^# \{0,1\}//p' "$0"; exit 2; }
+usage() { sed -n '2,9s/^# \{0,1\}//p' "$0"; exit 2; }
 [ $# -eq 3 ] || usage
+
+rehearse=${DIFFUSE_REHEARSE:-0}
+device=cuda dtype=f16 steps=50 batches="1 4 8 16" compiled="1 8"
+[ "$rehearse" = 0 ] || { device=cpu dtype=f32 steps=2 batches="1 2" compiled=""; }
 
 # pack BUILD PACK: what ldd names, but the C library and what the toolkit and PyTorch bring.
 pack() {
@@ -21,9 +26,11 @@ pack() {
     grep -vE '/(ld-linux|libc|libm|libdl|libpthread|librt|libcuda|libcudnn|libcublas|libcublasLt|libcudart)[.-]' |
     while read -r from; do cp -L "$from" "$to/lib/"; done
   # Open MPI opens its components by name, out of a folder of its own.
-  from=$(find / -name mca_btl_vader.so -not -path '/proc/*' 2>/dev/null | head -1)
-  [ -z "$from" ] || cp -rL "$(dirname "$from")" "$to/lib/openmpi"
+  from=$(find /usr /opt "${MPI_HOME:-/usr}" -name mca_btl_vader.so 2>/dev/null | head -1)
+  [ -z "$from" ] || { rm -rf "$to/lib/openmpi" && cp -rL "$(dirname "$from")" "$to/lib/openmpi"; }
+  rm -rf "$to/scripts" "$to/models"
   cp -r "$root/scripts" "$root/tests/data/models" "$to/"
+  cp -r "$root/apps/default_model" "$to/models/"
   du -sh "$to"
 }
 
@@ -36,6 +43,8 @@ print(":".join(os.path.join(p, d, "lib") for p in nvidia.__path__ for d in sorte
   export DIFFUSE_BATCH_CUDA_MODULE=$pack/bin/diffuse_cuda.so DIFFUSE_REQUIRE_CUDA=1
   [ ! -d "$pack/lib/openmpi" ] || export OMPI_MCA_mca_base_component_path=$pack/lib/openmpi
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+  # Choices timed by earlier runs are not wanted here.
+  export XDG_CACHE_HOME=$work/cache
   PYTHONPATH=$(printf '%s:' "$pack"/wheels/*.whl)${PYTHONPATH:-}
   export PYTHONPATH
 }
@@ -53,70 +62,155 @@ stage() {
 }
 
 part1() {
-  stage 150 "every op on the GPU" "$pack/bin/test_cuda_device"
+  stage 130 "every op on the GPU" "$pack/bin/test_cuda_device"
   local sanitizer tool
   sanitizer=$(command -v compute-sanitizer || echo "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer")
   [ -x "$sanitizer" ] || { echo "compute-sanitizer: not run, not found"; return; }
+  # The first test case alone: every op against its definition, with the libraries and without.
   for tool in memcheck racecheck initcheck; do
-    stage 50 "$tool" "$sanitizer" --tool $tool --error-exitcode 9 "$pack/bin/test_cuda_device" "*definition*"
+    stage 55 "$tool" "$sanitizer" --tool $tool --error-exitcode 9 "$pack/bin/test_cuda_device" "*its definition gives*"
   done
 }
 
-part2() {
-  local compare="$pack/scripts/compare_with_diffusers.py --program $pack/bin/diffuse-batch --extra=--device=cuda"
-  stage 130 "small models, f32" python3 $compare "$pack"/models/tiny_*
-  stage 170 "SD 1.5 shapes, f32" python3 $compare --full-size sd15 --dtype f32 --work "$work"
+# render OUT PICTURES [OPTION...]: the same prompts each time, with options.
+render() {
+  local out=$1 pictures=$2
+  shift 2
+  yes "a lighthouse at dusk" | head -n "$pictures" > "$work/list.txt"
+  "$pack/bin/diffuse-batch" "$work/list.txt" --device "$device" --dtype "$dtype" --seed 1 --output-dir "$out" --overwrite \
+    --quiet "$@"
 }
 
-# render BATCH COUNT: seconds of wall time for COUNT pictures of 50 steps.
-render() {
+# Pictures do not depend on the batch that they are in, nor on the run that made them.
+same_bytes() {
+  local model=$1 batch differ=0 picture
+  for batch in 1 4 8; do
+    render "$work/same$batch" 8 --model "$model" --num-inference-steps 4 --batch-size $batch > /dev/null || return 1
+  done
+  # Half of a run, and a second one that goes on with it: the plans are those of the first.
+  render "$work/same_again" 4 --model "$model" --num-inference-steps 4 --batch-size 4 > /dev/null || return 1
+  yes "a lighthouse at dusk" | head -n 8 > "$work/list.txt"
+  "$pack/bin/diffuse-batch" "$work/list.txt" --device "$device" --dtype "$dtype" --seed 1 --output-dir "$work/same_again" \
+    --quiet --model "$model" --num-inference-steps 4 --batch-size 3 > /dev/null || return 1
+  for picture in "$work"/same1/*.png; do
+    for batch in same4 same8 same_again; do
+      cmp -s "$picture" "$work/$batch/$(basename "$picture")" ||
+        { echo "$(basename "$picture"): $batch differs from batch 1"; differ=$((differ + 1)); }
+    done
+  done
+  echo "8 pictures of $(basename "$model") at batch 1, 4, 8 and resumed: $differ differ; plans stored:" \
+    "$(grep -c '"choice"' "$work/same1/plans.json" 2>/dev/null || true)"
+  [ $differ -eq 0 ]
+}
+
+part2() {
+  local compare="$pack/scripts/compare_with_diffusers.py --program $pack/bin/diffuse-batch --extra=--device=$device"
+  stage 60 "same bytes, default model" bash -c 'same_bytes "$0"' "$pack/models/default_model"
+  # Each row starts the program twice; schedulers are host code, tested elsewhere.
+  stage 95 "small models, f32" python3 $compare --scheduler ddim euler_a -- "$pack"/models/tiny_*
+  if [ "$rehearse" = 0 ]; then
+    stage 145 "SD 1.5 shapes, f32 and f16" \
+      python3 $compare --full-size sd15 --dtype f32 f16 --half-device cuda --work "$work"
+  fi
+}
+
+# Seconds of wall time of a run of PICTURES pictures.
+seconds_of() {
   local start end
-  yes "a lighthouse at dusk" | head -n "$2" > "$work/list.txt"
   start=$(date +%s.%N)
-  "$pack/bin/diffuse-batch" "$work/list.txt" --model "$work/sd15" --device cuda --dtype f16 --seed 1 \
-    --batch-size "$1" --output-dir "$work/out" --overwrite --quiet > /dev/null || return 1
+  render "$work/out" "$@" --model "$work/sd15" --num-inference-steps "$steps" > /dev/null || return 1
   end=$(date +%s.%N)
   awk -v a="$start" -v b="$end" 'BEGIN {print b - a}'
 }
 
-ours() {
-  local batch one three
-  for batch in 1 4 8 16; do
-    one=$(render "$batch" "$batch") && three=$(render "$batch" $((3 * batch))) || return 1
-    # Starting costs both runs the same.
-    awk -v n="$batch" -v a="$one" -v b="$three" \
-      'BEGIN {printf "diffuse-batch f16 batch %2d: %.3f images/s (start and one batch %.1f s)\n", n, 2 * n / (b - a), a}'
+# speed NAME BATCH [OPTION...]: pictures a second of two batches; starting costs both runs the same.
+speed() {
+  local name=$1 batch=$2 one three
+  shift 2
+  # What is timed once and kept is not counted.
+  [[ " $* " != *" --fast "* ]] || seconds_of "$batch" --batch-size "$batch" "$@" > /dev/null || return 1
+  one=$(seconds_of "$batch" --batch-size "$batch" "$@") && three=$(seconds_of $((3 * batch)) --batch-size "$batch" "$@") ||
+    return 1
+  awk -v m="$name" -v n="$batch" -v a="$one" -v b="$three" \
+    'BEGIN {printf "diffuse-batch %-24s batch %2d: %.3f images/s (start and one batch %.1f s)\n", m, n, 2 * n / (b - a), a}'
+}
+
+# From the command to the end of a picture of one step, and what the program says of it.
+start_up() {
+  local start end run
+  for run in first second; do
+    start=$(date +%s.%N)
+    render "$work/start_$run" 1 --model "$work/sd15" --num-inference-steps 1 --json > "$work/start.json" || return 1
+    end=$(date +%s.%N)
+    awk -v r=$run -v a="$start" -v b="$end" 'BEGIN {printf "%s run of one picture of one step: %.2f s\n", r, b - a}'
+    python3 -c 'import json, sys; print("  seconds:", json.load(open(sys.argv[1]))["seconds"])' "$work/start.json"
   done
 }
 
+tune() {
+  "$pack/bin/diffuse-batch" --tune-plans "$work/tuned.json" --model "$work/sd15" --device "$device" --dtype "$dtype"
+}
+
+strict() {
+  local batch
+  for batch in $batches; do speed "$dtype strict" "$batch" || return 1; done
+  DIFFUSE_BATCH_CUDA_EAGER=1 speed "$dtype strict, no graph" 1 || return 1
+}
+
+tuned_and_fast() {
+  local largest=${batches##* }
+  if [ -s "$work/tuned.json" ]; then speed "$dtype strict, tuned" "$largest" --plans "$work/tuned.json" || return 1; fi
+  speed "$dtype --fast" 1 --fast && speed "$dtype --fast" "$largest" --fast
+}
+
+per_op() {
+  yes "a lighthouse at dusk" | head -n 8 > "$work/list.txt"
+  "$pack/bin/diffuse-batch" "$work/list.txt" --model "$work/sd15" --device "$device" --dtype "$dtype" --seed 1 \
+    --batch-size 8 --num-inference-steps 2 --output-dir "$work/profile" --overwrite --progress none --profile > /dev/null
+}
+
 peers() {
-  python3 - "$work/sd15" <<'PYTHON'
+  python3 - "$work/sd15" "$device" "$steps" "$batches" "$1" <<'PYTHON'
 import sys, time, torch
-from diffusers import DDIMScheduler, StableDiffusionPipeline
-pipe = StableDiffusionPipeline.from_pretrained(sys.argv[1], torch_dtype=torch.float16, safety_checker=None).to("cuda")
+from diffusers import StableDiffusionPipeline
+folder, device, steps, eager, compiled = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4], sys.argv[5]
+wait = torch.cuda.synchronize if device == "cuda" else lambda: None
+dtype = torch.float16 if device == "cuda" else torch.float32
+pipe = StableDiffusionPipeline.from_pretrained(
+    folder, torch_dtype=dtype, safety_checker=None, feature_extractor=None, requires_safety_checker=False).to(device)
 pipe.set_progress_bar_config(disable=True)
 def measure(name, batches):
     for batch in batches:
         pipe(["a lighthouse at dusk"] * batch, num_inference_steps=3)
-        torch.cuda.synchronize()
+        wait()
         start = time.time()
-        pipe(["a lighthouse at dusk"] * batch, num_inference_steps=50)
-        torch.cuda.synchronize()
-        print(f"diffusers {name} f16 batch {batch:2}: {batch / (time.time() - start):.3f} images/s", flush=True)
-measure("eager", (1, 4, 8, 16))
-pipe.unet.to(memory_format=torch.channels_last)
-pipe.unet = torch.compile(pipe.unet, mode="max-autotune")
-measure("compiled", (1, 8))
+        pipe(["a lighthouse at dusk"] * batch, num_inference_steps=steps)
+        wait()
+        print(f"diffusers {name} {dtype} batch {batch:2}: {batch / (time.time() - start):.3f} images/s", flush=True)
+if compiled:
+    pipe.unet.to(memory_format=torch.channels_last)
+    pipe.unet = torch.compile(pipe.unet, mode="max-autotune")
+    measure("compiled", map(int, compiled.split()))
+else:
+    measure("eager", map(int, eager.split()))
 PYTHON
 }
 
 part3() {
-  stage 60 "random SD 1.5" python3 "$pack/scripts/make_random_sd15_ldm.py" --layout diffusers "$work/sd15"
-  export -f render ours
-  export pack work
-  stage 150 "diffuse-batch" bash -c ours
-  export -f peers
-  stage 200 "diffusers" bash -c peers
+  if [ "$rehearse" = 0 ]; then
+    stage 40 "random SD 1.5" python3 "$pack/scripts/make_random_sd15_ldm.py" --layout diffusers "$work/sd15"
+  else
+    cp -r "$pack/models/tiny_sd1" "$work/sd15"
+  fi
+  stage 40 "start" bash -c start_up
+  [ "$rehearse" != 0 ] || stage 60 "plans tuned" bash -c tune
+  stage 85 "diffuse-batch, strict" bash -c strict
+  stage 90 "diffuse-batch, tuned and --fast" bash -c tuned_and_fast
+  stage 25 "time per op" bash -c per_op
+  stage 60 "diffusers" bash -c peers
+  # What is left of the seven minutes, two at least: the compiler may need more.
+  local left=$((420 - SECONDS))
+  [ -z "$compiled" ] || stage $((left > 120 ? left : 120)) "diffusers compiled" bash -c 'peers "$compiled"'
 }
 
 if [ "$1" = pack ]; then
@@ -125,14 +219,23 @@ if [ "$1" = pack ]; then
 fi
 case $1 in 1 | 2 | 3) ;; *) usage ;; esac
 pack=$(cd "$2" && pwd) || exit 2
-mkdir -p "$3"
+mkdir -p "$3" || exit 2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 find_libraries
+export -f render same_bytes seconds_of speed start_up tune strict tuned_and_fast per_op peers
+export pack work device dtype steps batches compiled
 report=$3/gpu_part$1.txt
 {
   nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1
+  "$pack/bin/diffuse-batch" --version
   "part$1"
   echo "part $1: $failed stages failed"
-} > >(tee "$report") 2>&1
-exit $((failed > 0))
+  [ "$failed" -eq 0 ]
+} > "$report.new" 2>&1 &
+job=$!
+tail -n +1 -f --pid=$job "$report.new" 2>/dev/null
+wait $job
+status=$?
+mv "$report.new" "$report"
+exit $status

@@ -1,4 +1,4 @@
-"""Runs of diffusers' StableDiffusionPipeline on the CPU, one torch generator a picture: the oracle of the whole renderer."""
+"""Runs of diffusers' StableDiffusionPipeline, on the CPU unless told otherwise, one torch generator a picture: the oracle of the whole renderer."""
 import contextlib
 import logging
 import sys
@@ -34,10 +34,10 @@ def quiet():
     logging.disable(logging.WARNING)
 
 
-def load_pipeline(folder, dtype=torch.float32):
+def load_pipeline(folder, dtype=torch.float32, device="cpu"):
     pipe = diffusers.StableDiffusionPipeline.from_pretrained(
         folder, safety_checker=None, feature_extractor=None, requires_safety_checker=False, torch_dtype=dtype,
-        local_files_only=True)
+        local_files_only=True).to(device)
     pipe.set_progress_bar_config(disable=True)
     # diffusers asks for multiples of 8 whatever the VAE's factor is; latents of odd size need the factor itself.
     pipe.check_inputs = lambda *args, **kwargs: None
@@ -89,7 +89,7 @@ def denoise(pipe, case):
 def decode(pipe, latents):
     """8-bit pixels [pictures, height, width, 3], as the pipeline makes them."""
     with torch.no_grad():
-        images = [pipe.vae.decode(one / pipe.vae.config.scaling_factor).sample for one in latents.split(1)]
+        images = [pipe.vae.decode(one / pipe.vae.config.scaling_factor).sample.cpu() for one in latents.split(1)]
     pictures = pipe.image_processor.postprocess(torch.cat(images).float(), output_type="pil")
     return np.stack([np.asarray(picture) for picture in pictures])
 
