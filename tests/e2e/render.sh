@@ -44,7 +44,7 @@ for flag in --version --help; do
   ends 0 "$mpirun" -np 3 "$program" $flag </dev/null
   same "$out" "$work/alone" "$flag with and without mpirun"
 done
-grep -A 30 '^Run:' "$out" | grep -q -- --dry-run || fail "--help has no --dry-run under Run"
+sed -n '/^Run:/,/^Reporting:/p' "$out" | grep -q -- --dry-run || fail "--help has no --dry-run under Run"
 grep -A 30 '^Options:' "$out" | grep -q -- '--overwrite\|--quiet' && fail "flags without a group"
 ends 0 "$program" --version </dev/null
 grep -q '^diffuse-batch [0-9]' "$out" || fail "--version names no version"
