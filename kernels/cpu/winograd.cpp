@@ -145,6 +145,7 @@ class Run {
 template <class T>
 void lay_out(const float* values, const Convolution& usual, T* to) {
   constexpr std::int64_t kChannelsAPiece = 16;
+  constexpr std::int64_t kPiece = 16;
   const std::int64_t channels = usual.channels;
   const std::int64_t pieces = blocks_of(channels, kChannelsAPiece);
   const std::int64_t panels = blocks_of(usual.out_channels, kWinogradPanel);
@@ -154,13 +155,22 @@ void lay_out(const float* values, const Convolution& usual, T* to) {
     const std::int64_t begin = item % pieces * kChannelsAPiece;
     const std::int64_t end = std::min(channels, begin + kChannelsAPiece);
     T* kernel = to + (item / pieces * channels + begin) * 9 * kWinogradPanel;
-    for (std::int64_t c = 9 * begin; c < 9 * end; ++c, kernel += kWinogradPanel) {
-      for (std::int64_t o = 0; o < kWinogradPanel; ++o) {
-        const float value = o < here ? values[(first + o) * channels * 9 + c] : 0.0F;
-        if constexpr (std::is_same_v<T, float>) {
-          kernel[o] = value;
-        } else {
-          kernel[o] = to_bf16(value);
+    for (std::int64_t c = 9 * begin; c < 9 * end; c += kPiece) {
+      // A line of every output channel at a time: rows lie far apart, often on the same cache
+      // lines.
+      const std::int64_t count = std::min(kPiece, 9 * end - c);
+      float piece[kPiece][kWinogradPanel] = {};
+      for (std::int64_t o = 0; o < here; ++o) {
+        const float* from = values + (first + o) * channels * 9 + c;
+        for (std::int64_t k = 0; k < count; ++k) piece[k][o] = from[k];
+      }
+      for (std::int64_t k = 0; k < count; ++k, kernel += kWinogradPanel) {
+        for (std::int64_t o = 0; o < kWinogradPanel; ++o) {
+          if constexpr (std::is_same_v<T, float>) {
+            kernel[o] = piece[k][o];
+          } else {
+            kernel[o] = to_bf16(piece[k][o]);
+          }
         }
       }
     }
