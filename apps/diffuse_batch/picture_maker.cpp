@@ -42,10 +42,13 @@ class ModelPictureMaker final : public PictureMaker {
 
 StableDiffusion::Settings model_settings(const RunSettings& settings) {
   const Options& o = settings.options;
+  std::optional<StableDiffusion::PictureSize> usual_size;
+  if (o.height && o.width) usual_size = {.height = *o.height, .width = *o.width};
   return {.dtype = settings.dtype,
           .noise_source = o.noise_source == "cuda" ? NoiseSource::cuda : NoiseSource::cpu,
           .noise_grid = o.noise_grid,
-          .decoder_only = o.input_type == "latent"};
+          .decoder_only = o.input_type == "latent",
+          .usual_size = usual_size};
 }
 
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared) {

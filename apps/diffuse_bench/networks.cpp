@@ -61,12 +61,19 @@ Networks::~Networks() = default;
 
 template <class Model, class Config>
 Model Networks::load(Component component, const Config& config) {
+  const auto reader = [&](WeightSource& source) {
+    const WeightReader root(source, ops_);
+    const int factor = configs_.vae.scale_factor();
+    return component == Component::text_encoder
+               ? root
+               : root.sized(settings_.height / factor, settings_.width / factor);
+  };
   if (shapes_only_) {
     ShapeSource shapes;
-    return Model::load(WeightReader(shapes, ops_), config);
+    return Model::load(reader(shapes), config);
   }
   CheckpointSource source(folder_.weights(component));
-  Model model = Model::load(WeightReader(source, ops_), config);
+  Model model = Model::load(reader(source), config);
   source.drop_pages();
   return model;
 }

@@ -69,6 +69,23 @@ WeightReader WeightReader::sized(std::int64_t height, std::int64_t width) const 
   return out;
 }
 
+WeightReader WeightReader::sized_by_default(std::int64_t height, std::int64_t width) const {
+  return height_ > 0 && width_ > 0 ? *this : sized(height, width);
+}
+
+WeightReader WeightReader::lowered(int levels) const {
+  std::int64_t height = height_, width = width_;
+  for (; levels > 0; --levels) {
+    height = (height + 1) / 2;
+    width = (width + 1) / 2;
+  }
+  for (; levels < 0; ++levels) {
+    height *= 2;
+    width *= 2;
+  }
+  return sized(height, width);
+}
+
 StoredWeight WeightReader::stored(const std::string& name, const Shape& expected) const {
   auto found = source_.find(name, expected);
   if (!found) {

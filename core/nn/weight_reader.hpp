@@ -60,6 +60,11 @@ class WeightReader {
   /// The same reader for layers whose input usually has this size: a hint for the layout of their
   /// weights.
   [[nodiscard]] WeightReader sized(std::int64_t height, std::int64_t width) const;
+  /// The same, unless a size has been given already.
+  [[nodiscard]] WeightReader sized_by_default(std::int64_t height, std::int64_t width) const;
+  /// For layers `levels` levels down, or up where it is negative: each halves the sides, rounding
+  /// up, or doubles them.
+  [[nodiscard]] WeightReader lowered(int levels) const;
   [[nodiscard]] Ops& ops() const { return ops_; }
 
   /// The kernel [out, in] of one linear layer (or a 1x1 convolution [out, in, 1, 1], if `as_conv`),

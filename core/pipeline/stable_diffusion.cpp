@@ -23,14 +23,16 @@ namespace {
 
 // Loads one network: a first pass over shapes alone finds all mistakes at once, a second reads the
 // weights.
+// `usual`: size of the latents that the layouts of weights are chosen for.
 template <class Model, class Config>
-Model load_network(WeightSource& source, Ops& ops, const Config& config) {
+Model load_network(WeightSource& source, Ops& ops, const Config& config,
+                   const StableDiffusion::PictureSize& usual) {
   ShapeBackend shapes;
   Ops shape_ops(shapes, DType::f32);
   CheckingSource checking(source);
   (void)Model::load(WeightReader(checking, shape_ops), config);
   checking.throw_if_any();
-  return Model::load(WeightReader(source, ops), config);
+  return Model::load(WeightReader(source, ops).sized(usual.height, usual.width), config);
 }
 
 }  // namespace
@@ -56,10 +58,17 @@ StableDiffusion::~StableDiffusion() = default;
 
 void StableDiffusion::load(const ModelFolder& folder, bool shapes_only) {
   ShapeSource shapes;
+  const int factor = configs_.vae.scale_factor();
+  const PictureSize pixels =
+      settings_.usual_size.value_or(PictureSize{configs_.default_size(), configs_.default_size()});
+  const PictureSize latents{pixels.height / factor, pixels.width / factor};
   const auto read = [&]<class Model, class Config>(Component component, const Config& config) {
-    if (shapes_only) return Model::load(WeightReader(shapes, ops_), config);
+    const PictureSize usual = component == Component::text_encoder ? PictureSize{} : latents;
+    if (shapes_only) {
+      return Model::load(WeightReader(shapes, ops_).sized(usual.height, usual.width), config);
+    }
     CheckpointSource source(folder.weights(component));
-    Model model = load_network<Model>(source, ops_, config);
+    Model model = load_network<Model>(source, ops_, config, usual);
     source.drop_pages();
     return model;
   };

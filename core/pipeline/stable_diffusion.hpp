@@ -45,11 +45,16 @@ struct MemoryNeed {
 /// Stable Diffusion 1.x and 2.x: the three networks and the three phases on one backend.
 class StableDiffusion {
  public:
+  struct PictureSize {
+    int height = 0, width = 0;
+  };
   struct Settings {
     DType dtype = DType::f32;
     NoiseSource noise_source = NoiseSource::cpu;
     std::optional<std::uint64_t> noise_grid{};
     bool decoder_only = false;  ///< for lists of latents: the other networks are not read
+    /// Pixels of most pictures: a hint for the layout of weights. None: the model's own.
+    std::optional<PictureSize> usual_size{};
   };
 
   /// Reads the weights. Throws InputError(bad_model), naming all missing or mis-shaped weights of a

@@ -4,6 +4,27 @@
 
 namespace diffuse::cpu {
 
+Convolution convolution_of(const Conv2dOp& op) {
+  Convolution c;
+  c.batch = op.x.shape()[0];
+  c.height = op.x.shape()[1];
+  c.width = op.x.shape()[2];
+  c.channels = op.x.shape()[3];
+  c.out_channels = op.weight.shape[0];
+  c.kernel_height = op.weight.shape[2];
+  c.kernel_width = op.weight.shape[3];
+  c.stride = op.stride;
+  c.pad_top = op.pad_top;
+  c.pad_left = op.pad_left;
+  c.pad_bottom = op.pad_bottom;
+  c.pad_right = op.pad_right;
+  c.dtype = op.x.dtype();
+  c.out_dtype = op.y.dtype();
+  c.bias = !op.bias.empty();
+  c.accumulate = !op.residual.empty();
+  return c;
+}
+
 std::vector<Strip> strips_of(const Convolution& c) {
   // Enough pixels to reuse the weights in cache, few enough for a tile's output to stay there.
   constexpr std::int64_t kPixels = 512;

@@ -29,6 +29,8 @@ struct Convolution {
   friend auto operator<=>(const Convolution&, const Convolution&) = default;
 };
 
+Convolution convolution_of(const Conv2dOp& op);
+
 // How one picture is cut into tiles for threads: by the shape of the picture and the weight alone,
 // because oneDNN's order of summation follows the size of what it is given (seen in 2.6.3: with the
 // batch, and with the number of threads).

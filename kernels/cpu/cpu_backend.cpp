@@ -65,7 +65,11 @@ void CpuBackend::execute(const Op& op) {
 std::string CpuBackend::method_of(const Op& op) const {
   const auto* convolution = std::get_if<Conv2dOp>(&op);
   if (convolution == nullptr) return {};
-  return is_winograd(*convolution) ? "winograd" : "direct";
+  return by_winograd(convolution_of(*convolution)) ? "winograd" : "direct";
+}
+
+bool CpuBackend::by_winograd(const Convolution& convolution) const {
+  return !lean_ && prefers_winograd(convolution);
 }
 
 const TypedKernels& CpuBackend::kernels(DType dtype) const {

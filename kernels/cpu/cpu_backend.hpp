@@ -53,6 +53,7 @@ class CpuBackend final : public Backend {
   void run(const PixelsOp& op);
 
   void set_threads() const;
+  [[nodiscard]] bool by_winograd(const Convolution& convolution) const;
   [[nodiscard]] const TypedKernels& kernels(DType dtype) const;
 
   int threads_;

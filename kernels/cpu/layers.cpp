@@ -3,9 +3,9 @@
 #include "core/base/error.hpp"
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/kernel_weight.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/weights.hpp"
-#include "kernels/cpu/winograd.hpp"
 
 namespace diffuse::cpu {
 namespace {
@@ -79,33 +79,15 @@ void CpuBackend::run(const LinearOp& op) {
 }
 
 void CpuBackend::run(const Conv2dOp& op) {
-  const Shape& x = op.x.shape();
   if (op.y.shape().elements() == 0) return;
-  if (is_winograd(op)) {
-    if (op.stride != 1) throw ShapeError("conv2d: the weight was prepared for stride 1");
-    return run_winograd(op, kernels(op.x.dtype()).winograd, scratch_);
+  const Convolution c = convolution_of(op);
+  const auto& weight = static_cast<const KernelWeight&>(*op.weight.prepared);
+  if (by_winograd(c)) {
+    return run_winograd(op, winograd_form(weight, onednn_), kernels(c.dtype).winograd, scratch_);
   }
-  Convolution c;
-  c.batch = x[0];
-  c.height = x[1];
-  c.width = x[2];
-  c.channels = x[3];
-  c.out_channels = op.weight.shape[0];
-  c.kernel_height = op.weight.shape[2];
-  c.kernel_width = op.weight.shape[3];
-  c.stride = op.stride;
-  c.pad_top = op.pad_top;
-  c.pad_left = op.pad_left;
-  c.pad_bottom = op.pad_bottom;
-  c.pad_right = op.pad_right;
-  c.dtype = op.x.dtype();
-  c.out_dtype = op.y.dtype();
-  c.bias = !op.bias.empty();
-  c.accumulate = !op.residual.empty();
-  onednn_.run(c, static_cast<const ConvolutionWeight&>(*op.weight.prepared), op.x.data<void>(),
-              c.bias ? op.bias.data<float>() : nullptr,
-              c.accumulate ? op.residual.data<void>() : nullptr, op.y.data<void>(),
-              onednn_scratch_);
+  onednn_.run(
+      c, direct_form(weight, onednn_), op.x.data<void>(), c.bias ? op.bias.data<float>() : nullptr,
+      c.accumulate ? op.residual.data<void>() : nullptr, op.y.data<void>(), onednn_scratch_);
 }
 
 void CpuBackend::run(const EmbeddingOp& op) {

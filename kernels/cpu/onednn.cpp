@@ -218,8 +218,8 @@ OneDnn::OneDnn(Isa isa, bool forced) {
 
 OneDnn::~OneDnn() = default;
 
-std::shared_ptr<const PreparedWeight> OneDnn::prepare(const WeightInput& input,
-                                                      const Convolution& usual) {
+std::shared_ptr<const ConvolutionWeight> OneDnn::prepare(const WeightInput& input,
+                                                         const Convolution& usual) {
   const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
   const std::vector<ChannelRange> ranges = channel_ranges(usual.out_channels, depth);
   const std::vector<Strip> strips = strips_of(usual);
@@ -253,6 +253,22 @@ std::shared_ptr<const PreparedWeight> OneDnn::prepare(const WeightInput& input,
       weight->parts.push_back({ranges[i], {{state_->layout_of(layouts[i]), data}}});
     }
     return weight;
+  });
+}
+
+std::vector<float> OneDnn::values_of(const ConvolutionWeight& weight, const Convolution& usual) {
+  const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
+  std::vector<float> values(static_cast<std::size_t>(usual.out_channels * depth));
+  return translate_errors([&] {
+    for (const ConvolutionWeight::Part& part : weight.parts) {
+      Convolution shape = usual;
+      shape.out_channels = part.channels.size;
+      const memory::desc plain(dims_of(shape), memory::data_type::f32, memory::format_tag::oihw);
+      const ConvolutionWeight::Copy& copy = part.copies[0];
+      state_->reorder(state_->layouts[static_cast<std::size_t>(copy.layout)], copy.data.get(),
+                      plain, values.data() + part.channels.begin * depth);
+    }
+    return std::move(values);
   });
 }
 

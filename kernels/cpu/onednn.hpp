@@ -47,8 +47,12 @@ class OneDnn {
   [[nodiscard]] static std::string version();
 
   /// Lays values [O, C, kh, kw] out for `usual`, whose out_dtype is ignored.
-  [[nodiscard]] std::shared_ptr<const PreparedWeight> prepare(const WeightInput& input,
-                                                              const Convolution& usual);
+  [[nodiscard]] std::shared_ptr<const ConvolutionWeight> prepare(const WeightInput& input,
+                                                                 const Convolution& usual);
+
+  /// The values [O, C, kh, kw] that were prepared, rounded to the dtype of their use.
+  [[nodiscard]] std::vector<float> values_of(const ConvolutionWeight& weight,
+                                             const Convolution& usual);
 
   /// y = activation(x * W + bias) for every picture of the batch, plus `residual` if the
   /// convolution accumulates; the residual may be y itself.

@@ -10,8 +10,8 @@
 #include "core/tensor/shape_backend.hpp"
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/kernel_weight.hpp"
 #include "kernels/cpu/parallel.hpp"
-#include "kernels/cpu/winograd.hpp"
 
 namespace diffuse::cpu {
 namespace {
@@ -149,10 +149,15 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
     return {shape, use, prepare_embedding(input, shape.elements(), use.dtype)};
   }
   const Convolution usual = usual_convolution(shape, use);
-  if (!lean_ && use.height > 0 && use.width > 0 && prefers_winograd(usual)) {
-    return {shape, use, prepare_winograd(input, usual)};
+  if (use.role == WeightRole::linear) return {shape, use, onednn_.prepare(input, usual)};
+  auto kernels = std::make_shared<KernelWeight>();
+  kernels->usual = usual;
+  if (use.height > 0 && use.width > 0 && by_winograd(usual)) {
+    kernels->winograd = prepare_winograd(input, usual);
+  } else {
+    kernels->direct = onednn_.prepare(input, usual);
   }
-  return {shape, use, onednn_.prepare(input, usual)};
+  return {shape, use, kernels};
 }
 
 void CpuBackend::place_weights(std::shared_ptr<WeightMemory> memory) {

@@ -69,8 +69,10 @@ struct Cut {
 // A call of run_winograd.
 class Run {
  public:
-  Run(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch)
+  Run(const Conv2dOp& op, const WinogradWeight& weight, const WinogradKernels& kernels,
+      Scratch& scratch)
       : op_(op),
+        weight_(weight),
         kernels_(kernels),
         picture_(picture_of(op)),
         cut_(picture_, op.x.shape()[0], kernels.rows) {
@@ -109,10 +111,9 @@ class Run {
     float* u =
         v_ + cut_.pass_strips * cut_.strip_floats + thread * (cut_.weight_floats + cut_.sum_floats);
     float* m = u + cut_.weight_floats;
-    const auto& weight = static_cast<const WinogradWeight&>(*op_.weight.prepared);
     const std::int64_t panel_bytes =
         9 * kWinogradPanel * picture_.channels * static_cast<std::int64_t>(size_of(op_.x.dtype()));
-    kernels_.weights(static_cast<const std::byte*>(weight.data.get()) + panel * panel_bytes,
+    kernels_.weights(static_cast<const std::byte*>(weight_.data.get()) + panel * panel_bytes,
                      picture_.channels, u);
     for (std::int64_t strip = begin; strip < end; ++strip) {
       const std::int64_t tiles = first_tile(strip + 1) - first_tile(strip);
@@ -134,6 +135,7 @@ class Run {
   }
 
   const Conv2dOp& op_;
+  const WinogradWeight& weight_;
   const WinogradKernels& kernels_;
   WinogradPicture picture_;
   Cut cut_;
@@ -192,7 +194,7 @@ bool prefers_winograd(const Convolution& usual) {
   return tiles >= (f32 && channels >= kMany ? 4 : 16);
 }
 
-std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
+std::shared_ptr<const WinogradWeight> prepare_winograd(const WeightInput& input,
                                                        const Convolution& usual) {
   const std::int64_t values =
       blocks_of(usual.out_channels, kWinogradPanel) * kWinogradPanel * usual.channels * 9;
@@ -209,12 +211,26 @@ std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
   return weight;
 }
 
-bool is_winograd(const Conv2dOp& op) {
-  return dynamic_cast<const WinogradWeight*>(op.weight.prepared.get()) != nullptr;
+std::vector<float> values_of(const WinogradWeight& weight, const Convolution& usual) {
+  const std::int64_t channels = usual.channels;
+  std::vector<float> values(static_cast<std::size_t>(usual.out_channels * channels * 9));
+  const auto value_at = [&](std::int64_t i) {
+    return usual.dtype == DType::f32 ? static_cast<const float*>(weight.data.get())[i]
+                                     : to_float(static_cast<const Bf16*>(weight.data.get())[i]);
+  };
+  parallel_for(usual.out_channels, [&](std::int64_t o, int) {
+    const std::int64_t panel = o / kWinogradPanel * channels * 9 * kWinogradPanel;
+    float* to = values.data() + o * channels * 9;
+    for (std::int64_t i = 0; i < channels * 9; ++i) {
+      to[i] = value_at(panel + i * kWinogradPanel + o % kWinogradPanel);
+    }
+  });
+  return values;
 }
 
-void run_winograd(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch) {
-  Run(op, kernels, scratch).all();
+void run_winograd(const Conv2dOp& op, const WinogradWeight& weight, const WinogradKernels& kernels,
+                  Scratch& scratch) {
+  Run(op, weight, kernels, scratch).all();
 }
 
 }  // namespace diffuse::cpu

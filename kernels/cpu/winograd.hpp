@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <vector>
 
 #include "core/tensor/op.hpp"
 #include "kernels/cpu/convolution.hpp"
@@ -20,14 +21,15 @@ struct WinogradWeight final : PreparedWeight {
 bool prefers_winograd(const Convolution& usual);
 
 /// `input`: values [O, C, 3, 3].
-std::shared_ptr<const PreparedWeight> prepare_winograd(const WeightInput& input,
+std::shared_ptr<const WinogradWeight> prepare_winograd(const WeightInput& input,
                                                        const Convolution& usual);
 
-/// Was the op's weight prepared by prepare_winograd?
-bool is_winograd(const Conv2dOp& op);
+/// The values [O, C, 3, 3] that were prepared, rounded to the dtype of their use.
+std::vector<float> values_of(const WinogradWeight& weight, const Convolution& usual);
 
 /// y = x * W + bias + residual for every picture of the batch; a picture gets the same bytes in any
 /// batch and with any number of threads.
-void run_winograd(const Conv2dOp& op, const WinogradKernels& kernels, Scratch& scratch);
+void run_winograd(const Conv2dOp& op, const WinogradWeight& weight, const WinogradKernels& kernels,
+                  Scratch& scratch);
 
 }  // namespace diffuse::cpu

@@ -11,34 +11,31 @@
 namespace diffuse::test {
 namespace {
 
-struct Errors {
-  double direct = 0;
-  double winograd = 0;
-};
+// Root mean square error of one convolution.
+double error_of(Device& device, const Array& x, const Array& kernel, const Array& want,
+                const char* method) {
+  const WeightUse use{.role = WeightRole::conv_kernel,
+                      .dtype = device.dtype(),
+                      .stride = 1,
+                      .height = x.shape[1],
+                      .width = x.shape[2]};
+  Conv2dOp op;
+  op.x = device.put(x, {0, x.shape[0]});
+  op.weight = device.prepare(kernel, use, device.dtype());
+  op.pad_top = op.pad_left = op.pad_bottom = op.pad_right = 1;
+  op.y = device.ops().make(device.dtype(), want.shape);
+  CHECK(device.backend().method_of(op) == method);
+  device.backend().execute(op);
+  const std::vector<double> got = device.values(op.y);
+  double squares = 0;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    squares += (got[i] - want.values[i]) * (got[i] - want.values[i]);
+  }
+  return std::sqrt(squares / static_cast<double>(got.size()));
+}
 
-// Root mean square errors of one convolution done in both ways.
-Errors errors_of(Device& device, const Array& x, const Array& kernel, const Array& want) {
-  const auto error_with_hint = [&](std::int64_t height, const char* method) {
-    const WeightUse use{.role = WeightRole::conv_kernel,
-                        .dtype = device.dtype(),
-                        .stride = 1,
-                        .height = height,
-                        .width = height};
-    Conv2dOp op;
-    op.x = device.put(x, {0, x.shape[0]});
-    op.weight = device.prepare(kernel, use, device.dtype());
-    op.pad_top = op.pad_left = op.pad_bottom = op.pad_right = 1;
-    op.y = device.ops().make(device.dtype(), want.shape);
-    CHECK(device.backend().method_of(op) == method);
-    device.backend().execute(op);
-    const std::vector<double> got = device.values(op.y);
-    double squares = 0;
-    for (std::size_t i = 0; i < got.size(); ++i) {
-      squares += (got[i] - want.values[i]) * (got[i] - want.values[i]);
-    }
-    return std::sqrt(squares / static_cast<double>(got.size()));
-  };
-  return {error_with_hint(4, "direct"), error_with_hint(x.shape[1], "winograd")};
+std::unique_ptr<Backend> cpu(bool lean) {
+  return make_backend("cpu", {.threads = 2, .force_isa = {}, .lean = lean, .device_index = 0});
 }
 
 }  // namespace
@@ -46,24 +43,72 @@ Errors errors_of(Device& device, const Array& x, const Array& kernel, const Arra
 TEST_CASE("Winograd's error is at most twice that of direct convolution") {
   std::unique_ptr<Backend> backend;
   try {
-    backend = make_backend("cpu", {.threads = 2, .force_isa = {}, .device_index = 0});
+    backend = cpu(false);
   } catch (const ConfigError& error) {
     std::cout << "not run: " << error.what() << "\n";
     return;
   }
   for (const DType dtype : {DType::f32, DType::bf16}) {
     if (!backend->refuses(dtype).empty()) continue;
-    Device device(make_backend("cpu", {.threads = 2, .force_isa = {}, .device_index = 0}), dtype);
+    Device device(cpu(false), dtype);
+    Device lean(cpu(true), dtype);
     // Channels of the UNet's first level and of the VAE's last one; a mean far from zero as well.
     for (const auto& [channels, offset] : {std::pair{320, 0.0}, {128, 0.0}, {128, 3.0}}) {
       const Array x = random_array({1, 32, 32, channels}, dtype, 1, 1.0, offset);
       const Array kernel =
           random_array({128, channels, 3, 3}, dtype, 2, 1 / std::sqrt(9.0 * channels));
-      const Errors errors =
-          errors_of(device, x, kernel, reference::conv2d(x, kernel, {}, {}, {1, 1, 1, 1, 1}));
+      const Array want = reference::conv2d(x, kernel, {}, {}, {1, 1, 1, 1, 1});
+      const double direct = error_of(lean, x, kernel, want, "direct");
+      const double winograd = error_of(device, x, kernel, want, "winograd");
       INFO(name_of(dtype) << ", " << channels << " channels, mean " << offset << ": direct "
-                          << errors.direct << ", Winograd " << errors.winograd);
-      CHECK(errors.winograd <= 2 * errors.direct);
+                          << direct << ", Winograd " << winograd);
+      CHECK(winograd <= 2 * direct);
+    }
+  }
+}
+
+TEST_CASE("A picture's bytes do not depend on the size that its kernels were prepared for") {
+  std::unique_ptr<Backend> backend;
+  try {
+    backend = cpu(false);
+  } catch (const ConfigError& error) {
+    std::cout << "not run: " << error.what() << "\n";
+    return;
+  }
+  for (const DType dtype : {DType::f32, DType::bf16}) {
+    if (!backend->refuses(dtype).empty()) continue;
+    // 130 and 514 channels: panels and ranges that are not full.
+    for (const std::int64_t out : {std::int64_t{130}, std::int64_t{514}}) {
+      const Array kernel = random_array({out, 128, 3, 3}, dtype, 2, 0.03);
+      const auto run = [&](Device& device, const Weight& weight, std::int64_t side) {
+        Conv2dOp op;
+        op.x = device.put(random_array({1, side, side, 128}, dtype, 1), {0, 1});
+        op.weight = weight;
+        op.pad_top = op.pad_left = op.pad_bottom = op.pad_right = 1;
+        op.y = device.ops().make(dtype, {1, side, side, out});
+        CHECK(device.backend().method_of(op) == (side > 4 ? "winograd" : "direct"));
+        device.backend().execute(op);
+        return device.bytes(op.y);
+      };
+      const auto prepared = [&](Device& device, std::int64_t side) {
+        return device.prepare(kernel,
+                              {.role = WeightRole::conv_kernel,
+                               .dtype = dtype,
+                               .stride = 1,
+                               .height = side,
+                               .width = side},
+                              dtype);
+      };
+      Device device(cpu(false), dtype);
+      const Weight for_small = prepared(device, 4), for_large = prepared(device, 32);
+      const auto small = run(device, for_small, 4), large = run(device, for_large, 32);
+      // Each form from the other, and back.
+      for (int turn = 0; turn < 2; ++turn) {
+        CHECK(run(device, for_small, 32) == large);
+        CHECK(run(device, for_large, 4) == small);
+        CHECK(run(device, for_small, 4) == small);
+        CHECK(run(device, for_large, 32) == large);
+      }
     }
   }
 }

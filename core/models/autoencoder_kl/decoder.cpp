@@ -18,8 +18,8 @@ AutoencoderKlDecoder AutoencoderKlDecoder::load(const WeightReader& root,
     model.post_quant_conv_ =
         Linear::load(root.sub("post_quant_conv"), c.latent_channels, c.latent_channels, true, true);
   }
-  std::int64_t size = std::max(1, c.sample_size / c.scale_factor());
-  const WeightReader at = root.sub("decoder").sized(size, size);
+  const std::int64_t size = std::max(1, c.sample_size / c.scale_factor());
+  const WeightReader at = root.sub("decoder").sized_by_default(size, size);
   const std::vector<std::int64_t>& widths = c.block_out_channels;
   const std::int64_t top = widths.back();
   model.conv_in_ = Conv2d::load(at.sub("conv_in"), {top, c.latent_channels, 3, 1, 1});
@@ -28,7 +28,7 @@ AutoencoderKlDecoder AutoencoderKlDecoder::load(const WeightReader& root,
   std::int64_t channels = top;
   for (std::size_t i = 0; i < widths.size(); ++i) {
     const std::int64_t out = widths[widths.size() - 1 - i];
-    const WeightReader block_at = at.sub("up_blocks", i).sized(size, size);
+    const WeightReader block_at = at.sub("up_blocks", i).lowered(-static_cast<int>(i));
     UpBlock block;
     for (int j = 0; j <= c.layers_per_block; ++j) {
       block.resnets.push_back(
@@ -37,15 +37,14 @@ AutoencoderKlDecoder AutoencoderKlDecoder::load(const WeightReader& root,
       channels = out;
     }
     if (i + 1 < widths.size()) {
-      size *= 2;
-      block.upsampler = Upsample::load(block_at.sub("upsamplers.0").sized(size, size), out);
+      block.upsampler = Upsample::load(block_at.sub("upsamplers.0").lowered(-1), out);
     }
     model.up_blocks_.push_back(std::move(block));
   }
   model.conv_norm_out_ =
       GroupNorm::load(at.sub("conv_norm_out"), channels, c.norm_num_groups, kNormEps);
-  model.conv_out_ =
-      Conv2d::load(at.sub("conv_out").sized(size, size), {c.out_channels, channels, 3, 1, 1});
+  model.conv_out_ = Conv2d::load(at.sub("conv_out").lowered(1 - static_cast<int>(widths.size())),
+                                 {c.out_channels, channels, 3, 1, 1});
   return model;
 }
 

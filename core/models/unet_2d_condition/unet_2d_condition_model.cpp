@@ -7,11 +7,6 @@
 namespace diffuse {
 namespace {
 
-// Side of the usual picture's activations on a level.
-std::int64_t level_size(const UNet2DConditionConfig& config, std::size_t level) {
-  return std::max<std::int64_t>(1, config.sample_size >> level);
-}
-
 // A module's name as in the checkpoint, "resnets.1".
 std::string numbered(const char* list, std::size_t index) {
   return std::string(list) + "." + std::to_string(index);
@@ -31,7 +26,7 @@ Transformer2DConfig UNet2DConditionModel::transformer_config(std::size_t level) 
 
 UNet2DConditionModel UNet2DConditionModel::load(const WeightReader& root,
                                                 const UNet2DConditionConfig& c) {
-  const WeightReader at = root.sized(c.sample_size, c.sample_size);
+  const WeightReader at = root.sized_by_default(c.sample_size, c.sample_size);
   UNet2DConditionModel model;
   model.config_ = c;
   const std::int64_t first = c.block_out_channels.front();
@@ -58,8 +53,7 @@ void UNet2DConditionModel::load_down(const WeightReader& root) {
   const UNet2DConditionConfig& c = config_;
   std::int64_t channels = c.block_out_channels.front();
   for (std::size_t level = 0; level < c.block_out_channels.size(); ++level) {
-    const std::int64_t size = level_size(c, level);
-    const WeightReader at = root.sub("down_blocks", level).sized(size, size);
+    const WeightReader at = root.sub("down_blocks", level).lowered(static_cast<int>(level));
     const std::int64_t out = c.block_out_channels[level];
     UNetBlock block;
     for (std::size_t j = 0; j < static_cast<std::size_t>(c.layers_per_block[level]); ++j) {
@@ -81,8 +75,7 @@ void UNet2DConditionModel::load_down(const WeightReader& root) {
 
 void UNet2DConditionModel::load_mid(const WeightReader& root) {
   const UNet2DConditionConfig& c = config_;
-  const std::int64_t size = level_size(c, c.block_out_channels.size() - 1);
-  const WeightReader at = root.sized(size, size);
+  const WeightReader at = root.lowered(static_cast<int>(c.block_out_channels.size()) - 1);
   const std::int64_t channels = c.block_out_channels.back();
   const ResnetConfig resnet{channels, channels, c.time_embedding_dim, c.norm_num_groups,
                             c.norm_eps};
@@ -107,8 +100,7 @@ void UNet2DConditionModel::load_up(const WeightReader& root) {
   std::int64_t channels = c.block_out_channels.back();
   for (std::size_t i = 0; i < levels; ++i) {
     const std::size_t level = levels - 1 - i;
-    const std::int64_t size = level_size(c, level);
-    const WeightReader at = root.sub("up_blocks", i).sized(size, size);
+    const WeightReader at = root.sub("up_blocks", i).lowered(static_cast<int>(level));
     const std::int64_t out = c.block_out_channels[level];
     UNetBlock block;
     for (std::size_t j = 0; j <= static_cast<std::size_t>(c.layers_per_block[level]); ++j) {
@@ -122,7 +114,7 @@ void UNet2DConditionModel::load_up(const WeightReader& root) {
             Transformer2D::load(at.sub("attentions", j), transformer_config(level)));
       }
     }
-    if (i + 1 < levels) block.upsampler = Upsample::load(at.sub("upsamplers.0"), out);
+    if (i + 1 < levels) block.upsampler = Upsample::load(at.sub("upsamplers.0").lowered(-1), out);
     up_blocks_.push_back(std::move(block));
   }
 }

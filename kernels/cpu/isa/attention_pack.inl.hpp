@@ -35,6 +35,12 @@ struct F32Products {
   static Vec multiply_add(Operand a, Operand b, Vec sum) { return fma(a, b, sum); }
   static float convert(float value) { return value; }
   static float convert(Bf16 value) { return to_float(value); }
+  /// What one lane multiplies at a time.
+  using Unit = float;
+  template <class T>
+  static Unit unit(const T* first, const T*) {
+    return convert(*first);
+  }
   static void store_probabilities(float* p, Vec value) { store(p, value); }
 };
 
@@ -61,6 +67,10 @@ struct Bf16Products {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
   }
   static Bf16 convert(Bf16 value) { return value; }
+  using Unit = std::uint32_t;
+  static Unit unit(const Bf16* first, const Bf16* second) {
+    return first->bits | static_cast<Unit>(second->bits) << 16U;
+  }
   static void store_probabilities(Bf16* p, Vec value) { store(p, value); }
 };
 #endif
@@ -100,43 +110,63 @@ std::int64_t scratch_bytes(std::int64_t head_dim) {
              64);
 }
 
+/// Keys as tiles [depth / kStep][kKeyTile] of units: of a key's dimensions, kStep neighbours.
 template <class T, class P>
 void pack_keys(const void* k_bytes, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
                void* packed) {
   const T* k = static_cast<const T*>(k_bytes);
-  auto* out = static_cast<typename P::Element*>(packed);
-  const std::int64_t depth = Layout<P>(head_dim).depth;
-  for (std::int64_t k0 = 0; k0 < keys; k0 += kKeyTile, out += kKeyTile * depth) {
+  auto* out = static_cast<typename P::Unit*>(packed);
+  const std::int64_t whole = head_dim / P::kStep;
+  const std::int64_t tile = Layout<P>(head_dim).depth / P::kStep * kKeyTile;
+  const T nought{};
+  for (std::int64_t k0 = 0; k0 < keys; k0 += kKeyTile, out += tile) {
     const std::int64_t count = smaller(kKeyTile, keys - k0);
-    __builtin_memset(out, 0, static_cast<std::size_t>(kKeyTile * depth) * sizeof(*out));
-    for (std::int64_t d = 0; d < head_dim; ++d) {
-      const T* from = k + k0 * stride + d;
-      auto* to = out + d / P::kStep * P::kStep * kKeyTile + d % P::kStep;
-      for (std::int64_t i = 0; i < count; ++i) to[i * P::kStep] = P::convert(from[i * stride]);
+    if (count < kKeyTile) __builtin_memset(out, 0, static_cast<std::size_t>(tile) * sizeof(*out));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const T* from = k + (k0 + i) * stride;
+      auto* to = out + i;
+      // A share of the next tile's lines, which the writes below touch one after another.
+      const auto* next = out + tile + i * (tile / kKeyTile);
+      for (std::int64_t u = 0; u < tile / kKeyTile; u += 16) __builtin_prefetch(next + u, 1);
+      for (std::int64_t u = 0; u < whole; ++u, from += P::kStep) {
+        to[u * kKeyTile] = P::unit(from, from + P::kStep - 1);
+      }
+      if (whole * P::kStep < head_dim) to[whole * kKeyTile] = P::unit(from, &nought);
     }
   }
 }
 
+/// Values as pairs of steps (Layout) of units: of kStep keys, the same dimension.
 template <class T, class P>
 void pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
                  void* packed) {
   const T* v = static_cast<const T*>(v_bytes);
-  auto* out = static_cast<typename P::Element*>(packed);
+  auto* out = static_cast<typename P::Unit*>(packed);
   const Layout<P> layout(head_dim);
   const std::int64_t padded = round_up(keys, kKeyTile);
   if (padded != keys || layout.values != head_dim) {
-    __builtin_memset(out, 0, static_cast<std::size_t>(padded * layout.a_key) * sizeof(*out));
+    __builtin_memset(packed, 0,
+                     static_cast<std::size_t>(padded * layout.a_key) * sizeof(typename P::Element));
   }
   const std::int64_t whole = smaller(layout.full, head_dim);
-  for (std::int64_t key = 0; key < keys; ++key) {
-    const T* from = v + key * stride;
-    auto* pair = out + key / (2 * P::kStep) * 2 * P::kStep * layout.a_key + key % P::kStep;
+  for (std::int64_t key = 0; key < keys; key += P::kStep) {
+    const T* first = v + key * stride;
+    auto* pair = out + key / (2 * P::kStep) * 2 * layout.a_key;
     const std::int64_t turn = key / P::kStep % 2;
-    auto* to = pair + turn * layout.full * P::kStep;
-    for (std::int64_t d = 0; d < whole; ++d) to[d * P::kStep] = P::convert(from[d]);
-    to = pair + (2 * layout.full + turn) * P::kStep;
-    for (std::int64_t d = whole; d < head_dim; ++d) {
-      to[2 * (d - whole) * P::kStep] = P::convert(from[d]);
+    auto* to = pair + turn * layout.full;
+    auto* tails = pair + 2 * layout.full + turn;
+    if (key + P::kStep <= keys) {
+      const T* last = first + (P::kStep - 1) * stride;
+      for (std::int64_t d = 0; d < whole; ++d) to[d] = P::unit(first + d, last + d);
+      for (std::int64_t d = whole; d < head_dim; ++d) {
+        tails[2 * (d - whole)] = P::unit(first + d, last + d);
+      }
+    } else {  // the last key is alone in its step
+      const T nought{};
+      for (std::int64_t d = 0; d < whole; ++d) to[d] = P::unit(first + d, &nought);
+      for (std::int64_t d = whole; d < head_dim; ++d) {
+        tails[2 * (d - whole)] = P::unit(first + d, &nought);
+      }
     }
   }
 }
