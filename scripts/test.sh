@@ -9,7 +9,9 @@ ci=0
 [ "${1:-}" = --ci ] && ci=1
 builds=${DIFFUSE_BUILD_ROOT:-build}
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
-# One compute thread a program, sleeping at barriers: tests run side by side and must not spin against each other.
+cores=$(nproc)  # before the next line, which nproc would follow
+# One compute thread a program, sleeping at barriers: the ranks of a test run side by side and must not spin against
+# each other.
 export OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 export LSAN_OPTIONS="suppressions=$PWD/tests/support/lsan.supp:print_suppressions=0"
@@ -33,7 +35,8 @@ tests() {
   shift 2
   echo "=== $name"
   log=$(mktemp)
-  ctest --test-dir "$dir" --output-on-failure -j "$(nproc)" "$@" </dev/null | tee "$log"
+  # One after another: those of signals and time limits start several ranks and need the cores.
+  ctest --test-dir "$dir" --output-on-failure -j 1 "$@" </dev/null | tee "$log"
   counts=$(sed -n 's/.*tests passed, \([0-9]*\) tests* failed out of \([0-9]*\).*/\1 \2/p' "$log" | tail -n 1)
   read -r bad all <<<"${counts:-1 1}"
   rm -f "$log"
@@ -67,7 +70,7 @@ check_format() {
 # CUDA sources need nvcc's own front end; tests are left to the warnings of two compilers.
 check_tidy() {
   git ls-files 'apps/*.cpp' 'core/*.cpp' 'kernels/*.cpp' 'mpi/*.cpp' | grep -v '^kernels/cuda/' |
-    xargs -P "$(nproc)" -n 4 clang-tidy -p "$1" --quiet 2>&1 | grep -v ' warnings\? generated\.$'
+    xargs -P "$cores" -n 4 clang-tidy -p "$1" --quiet 2>&1 | grep -v ' warnings\? generated\.$'
   return "${PIPESTATUS[2]}"
 }
 
