@@ -22,8 +22,7 @@ bool is_guided(const UNet2DConditionConfig& config, double guidance_scale) {
 namespace {
 
 // Loads one network: a first pass over shapes alone finds all mistakes at once, a second reads the
-// weights.
-// `usual`: size of the latents that the layouts of weights are chosen for.
+// weights, in layouts for latents of the `usual` size.
 template <class Model, class Config>
 Model load_network(WeightSource& source, Ops& ops, const Config& config,
                    const StableDiffusion::PictureSize& usual) {

@@ -259,7 +259,7 @@ std::shared_ptr<const ConvolutionWeight> OneDnn::prepare(const WeightInput& inpu
 std::vector<float> OneDnn::values_of(const ConvolutionWeight& weight, const Convolution& usual) {
   const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
   std::vector<float> values(static_cast<std::size_t>(usual.out_channels * depth));
-  return translate_errors([&] {
+  translate_errors([&] {
     for (const ConvolutionWeight::Part& part : weight.parts) {
       Convolution shape = usual;
       shape.out_channels = part.channels.size;
@@ -268,8 +268,8 @@ std::vector<float> OneDnn::values_of(const ConvolutionWeight& weight, const Conv
       state_->reorder(state_->layouts[static_cast<std::size_t>(copy.layout)], copy.data.get(),
                       plain, values.data() + part.channels.begin * depth);
     }
-    return std::move(values);
   });
+  return values;
 }
 
 void OneDnn::run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
