@@ -46,17 +46,4 @@ std::vector<Strip> strips_of(const Convolution& c) {
   return strips;
 }
 
-std::vector<ChannelRange> channel_ranges(std::int64_t out_channels, std::int64_t depth) {
-  // A range goes through a buffer on its way out, which is nothing beside that many products.
-  constexpr std::int64_t kDeep = 1024;
-  constexpr std::int64_t kMany = 512;
-  constexpr std::int64_t kRange = 256;
-  if (depth < kDeep || out_channels < kMany) return {{0, out_channels}};
-  std::vector<ChannelRange> ranges;
-  for (std::int64_t begin = 0; begin < out_channels; begin += kRange) {
-    ranges.push_back({begin, std::min(kRange, out_channels - begin)});
-  }
-  return ranges;
-}
-
 }  // namespace diffuse::cpu

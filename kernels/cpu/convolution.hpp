@@ -31,9 +31,9 @@ struct Convolution {
 
 Convolution convolution_of(const Conv2dOp& op);
 
-// How one picture is cut into tiles for threads: by the shape of the picture and the weight alone,
-// because oneDNN's order of summation follows the size of what it is given (seen in 2.6.3: with the
-// batch, and with the number of threads).
+// How one picture is cut into tiles for oneDNN and for threads: by its shape alone, because
+// oneDNN's order of summation follows the size of what it is given (seen in 2.6.3: with the batch,
+// and with the number of threads).
 
 /// Some rows of one picture as a convolution of its own: the rows it reads, the padding it meets.
 struct Strip {
@@ -42,14 +42,5 @@ struct Strip {
   std::int64_t first_output_row = 0;
 };
 std::vector<Strip> strips_of(const Convolution& convolution);
-
-/// Some output channels.
-struct ChannelRange {
-  std::int64_t begin = 0;
-  std::int64_t size = 0;
-};
-/// One range, or several where a weight is so large that threads should not all read it whole.
-/// `depth`: products summed for one output.
-std::vector<ChannelRange> channel_ranges(std::int64_t out_channels, std::int64_t depth);
 
 }  // namespace diffuse::cpu

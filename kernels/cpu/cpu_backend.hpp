@@ -10,10 +10,9 @@
 
 namespace diffuse::cpu {
 
-/// The processor as a device: linear layers and direct convolutions by oneDNN, everything else,
-/// Winograd convolutions among them, by kernels of our own, compiled for several instruction sets.
-/// f32, and bf16 where the processor multiplies it natively. What one picture gets depends on no
-/// other picture, nor on the number of threads.
+/// The processor as a device: convolutions with few channels by oneDNN, everything else by kernels
+/// of our own, compiled for several instruction sets. f32, and bf16 where the processor multiplies
+/// it natively. What one picture gets depends on no other picture, nor on the number of threads.
 class CpuBackend final : public Backend {
  public:
   /// `threads`: 0 leaves OpenMP's own choice. `isa`: see `choose_isa`. `lean`: weights take no more

@@ -16,24 +16,24 @@ WeightInput own_memory(const std::vector<float>& values) {
 
 }  // namespace
 
-const WinogradWeight& winograd_form(const KernelWeight& weight, OneDnn& onednn) {
+const WinogradWeight& winograd_form(const KernelWeight& weight, const PanelKernels& kernels) {
   if (!weight.winograd) {
-    const std::vector<float> values = onednn.values_of(*weight.direct, weight.usual);
+    const std::vector<float> values = values_of(*weight.panels, kernels, weight.usual);
     weight.winograd = prepare_winograd(own_memory(values), weight.usual);
-    if (!weight.guess_replaced) weight.direct.reset();
+    if (!weight.guess_replaced) weight.panels.reset();
     weight.guess_replaced = true;
   }
   return *weight.winograd;
 }
 
-const ConvolutionWeight& direct_form(const KernelWeight& weight, OneDnn& onednn) {
-  if (!weight.direct) {
+const PanelWeight& panel_form(const KernelWeight& weight, const PanelKernels& kernels) {
+  if (!weight.panels) {
     const std::vector<float> values = values_of(*weight.winograd, weight.usual);
-    weight.direct = onednn.prepare(own_memory(values), weight.usual);
+    weight.panels = prepare_panels(own_memory(values), kernels, weight.usual);
     if (!weight.guess_replaced) weight.winograd.reset();
     weight.guess_replaced = true;
   }
-  return *weight.direct;
+  return *weight.panels;
 }
 
 }  // namespace diffuse::cpu

@@ -49,6 +49,43 @@ struct AttentionKernels {
   void (*block)(const AttentionBlock& block);
 };
 
+/// A row of inputs, and where the sums of its products with a panel's columns lie.
+struct ProductRow {
+  const void* x;
+  float* sums;
+};
+
+/// y = function(sums + bias) + residual for the rows that met a panel.
+struct PanelOutput {
+  const float* bias;  ///< or null
+  Function function;
+  const void* residual;  ///< or null
+  std::int64_t residual_stride;
+  void* y;
+  std::int64_t y_stride;
+  bool f32;  ///< y and residual; else they have the weights' type
+};
+
+/// Rows meet some depth of a panel of weights: sums (+)= x W.
+struct PanelProduct {
+  const ProductRow* rows;
+  std::int64_t count;
+  std::int64_t columns;  ///< of the panel that exist
+  std::int64_t first;    ///< value of each row that meets the panel's first
+  const void* panel;     ///< [depth / step][columns][step], zero past the last value
+  std::int64_t depth;
+  bool fresh;                 ///< nothing is in the sums yet
+  const PanelOutput* output;  ///< null: the sums are not whole yet
+  const void* next;           ///< what comes after `panel`, fetched meanwhile; any address will do
+};
+
+/// Products with weights in panels of columns.
+struct PanelKernels {
+  std::int64_t columns;  ///< of a panel
+  std::int64_t step;     ///< values of the depth that lie together
+  void (*product)(const PanelProduct& product);
+};
+
 /// A 3x3 convolution with stride 1 in tiles of 4x4 outputs, counted over all pictures of a batch.
 struct WinogradPicture {
   std::int64_t height, width, channels;
@@ -117,6 +154,7 @@ struct TypedKernels {
   /// y[r,c] = x[r,c] gelu(x[r,channels + c]).
   void (*geglu)(const void* x, void* y, std::int64_t rows, std::int64_t channels);
   void (*activation)(const void* x, void* y, std::int64_t count, Function function);
+  PanelKernels panels;
   WinogradKernels winograd;
   AttentionKernels attention;         ///< products in the element type
   AttentionKernels attention_upcast;  ///< products in f32

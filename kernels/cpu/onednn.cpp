@@ -10,7 +10,6 @@
 #include <utility>
 
 #include "core/base/error.hpp"
-#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -71,31 +70,10 @@ class SingleThreaded {
   SingleThreaded& operator=(const SingleThreaded&) = delete;
 };
 
-// Writes a tile of f32, plus the residual if there is one, to some channels of the output.
-template <class T>
-void store_tile(const float* tile, std::int64_t pixels, const ChannelRange& channels,
-                std::int64_t out_channels, const std::byte* residual, std::byte* y) {
-  for (std::int64_t p = 0; p < pixels; ++p) {
-    const float* from = tile + p * channels.size;
-    const std::int64_t at = p * out_channels + channels.begin;
-    const T* added = residual == nullptr ? nullptr : reinterpret_cast<const T*>(residual) + at;
-    T* to = reinterpret_cast<T*>(y) + at;
-    for (std::int64_t c = 0; c < channels.size; ++c) {
-      const float value = added != nullptr ? to_float(added[c]) + from[c] : from[c];
-      if constexpr (sizeof(T) == sizeof(float)) {
-        to[c] = value;
-      } else {
-        to[c] = to_bf16(value);
-      }
-    }
-  }
-}
-
-// One primitive execution: a strip of a picture, a range of channels.
+// One primitive execution: a strip of a picture.
 struct Tile {
   const Primitive* primitive = nullptr;
   std::shared_ptr<void> weights;
-  ChannelRange channels;
   std::int64_t first_input_row = 0;
   std::int64_t first_output_row = 0;
 };
@@ -121,7 +99,7 @@ struct OneDnn::State {
   const Primitive& primitive_for(const Convolution& c, int layout);
   void reorder(const memory::desc& from_layout, const void* from, const memory::desc& to_layout,
                void* to);
-  std::shared_ptr<void> weights_for(ConvolutionWeight::Part& part, int layout);
+  std::shared_ptr<void> weights_for(const ConvolutionWeight& weight, int layout);
   std::vector<Tile> tiles_of(const Convolution& c, const ConvolutionWeight& weight);
   void run_tile(const Tile& tile, const void* x, const float* bias, void* y, std::byte* scratchpad,
                 const dnnl::stream& stream) const;
@@ -140,13 +118,6 @@ convolution_forward::primitive_desc OneDnn::State::describe(const Convolution& c
              : memory::desc();
 
   dnnl::post_ops post_ops;
-  if (c.activation == Activation::silu) {
-    post_ops.append_eltwise(1.0F, dnnl::algorithm::eltwise_swish, 1.0F, 0.0F);
-  } else if (c.activation == Activation::quick_gelu) {
-    post_ops.append_eltwise(1.0F, dnnl::algorithm::eltwise_swish, 1.702F, 0.0F);
-  } else if (c.activation == Activation::gelu) {
-    post_ops.append_eltwise(1.0F, dnnl::algorithm::eltwise_gelu_erf, 0.0F, 0.0F);
-  }
   if (c.accumulate) post_ops.append_sum(1.0F);
   dnnl::primitive_attr attributes;
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -220,56 +191,21 @@ OneDnn::~OneDnn() = default;
 
 std::shared_ptr<const ConvolutionWeight> OneDnn::prepare(const WeightInput& input,
                                                          const Convolution& usual) {
-  const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
-  const std::vector<ChannelRange> ranges = channel_ranges(usual.out_channels, depth);
   const std::vector<Strip> strips = strips_of(usual);
-  Convolution shape = strips[strips.size() / 2].shape;
-  shape.out_dtype = ranges.size() > 1 ? DType::f32 : shape.dtype;
+  const Convolution& shape = strips[strips.size() / 2].shape;
   return translate_errors([&] {
-    // The layout of each range, and all of them one after another in one block.
-    std::vector<memory::desc> layouts;
-    std::size_t bytes = 0;
-    for (const ChannelRange& channels : ranges) {
-      shape.out_channels = channels.size;
-      const memory::desc any(dims_of(shape), data_type(shape.dtype), memory::format_tag::any);
-      const SingleThreaded guard;
-      layouts.push_back(state_->describe(shape, any).weights_desc());
-      bytes += weight_block_bytes(layouts.back().get_size());
+    const memory::desc any(dims_of(shape), data_type(shape.dtype), memory::format_tag::any);
+    const SingleThreaded guard;
+    const memory::desc layout = state_->describe(shape, any).weights_desc();
+    const WeightMemory::Block block = input.allocate(layout.get_size());
+    if (block.fill) {
+      const memory::desc plain(dims_of(shape), memory::data_type::f32, memory::format_tag::oihw);
+      state_->reorder(plain, input.values(), layout, block.data.get());
     }
-    const WeightMemory::Block block = input.allocate(bytes);
-    const float* values = block.fill ? input.values() : nullptr;
-
     auto weight = std::make_shared<ConvolutionWeight>();
-    std::size_t offset = 0;
-    for (std::size_t i = 0; i < ranges.size(); ++i) {
-      shape.out_channels = ranges[i].size;
-      const std::shared_ptr<void> data(block.data,
-                                       static_cast<std::byte*>(block.data.get()) + offset);
-      offset += weight_block_bytes(layouts[i].get_size());
-      if (block.fill) {
-        const memory::desc plain(dims_of(shape), memory::data_type::f32, memory::format_tag::oihw);
-        state_->reorder(plain, values + ranges[i].begin * depth, layouts[i], data.get());
-      }
-      weight->parts.push_back({ranges[i], {{state_->layout_of(layouts[i]), data}}});
-    }
+    weight->copies.push_back({state_->layout_of(layout), block.data});
     return weight;
   });
-}
-
-std::vector<float> OneDnn::values_of(const ConvolutionWeight& weight, const Convolution& usual) {
-  const std::int64_t depth = usual.channels * usual.kernel_height * usual.kernel_width;
-  std::vector<float> values(static_cast<std::size_t>(usual.out_channels * depth));
-  translate_errors([&] {
-    for (const ConvolutionWeight::Part& part : weight.parts) {
-      Convolution shape = usual;
-      shape.out_channels = part.channels.size;
-      const memory::desc plain(dims_of(shape), memory::data_type::f32, memory::format_tag::oihw);
-      const ConvolutionWeight::Copy& copy = part.copies[0];
-      state_->reorder(state_->layouts[static_cast<std::size_t>(copy.layout)], copy.data.get(),
-                      plain, values.data() + part.channels.begin * depth);
-    }
-  });
-  return values;
 }
 
 void OneDnn::run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
@@ -280,37 +216,28 @@ void OneDnn::run(const Convolution& convolution, const ConvolutionWeight& weight
   });
 }
 
-std::shared_ptr<void> OneDnn::State::weights_for(ConvolutionWeight::Part& part, int layout) {
-  for (const auto& copy : part.copies) {
+std::shared_ptr<void> OneDnn::State::weights_for(const ConvolutionWeight& weight, int layout) {
+  for (const auto& copy : weight.copies) {
     if (copy.layout == layout) return copy.data;
   }
-  const auto& first = part.copies[0];
+  const auto& first = weight.copies[0];
   const memory::desc& wanted = layouts[static_cast<std::size_t>(layout)];
   std::shared_ptr<void> data = allocate_aligned(wanted.get_size());
   reorder(layouts[static_cast<std::size_t>(first.layout)], first.data.get(), wanted, data.get());
   // The first other layout takes the place of the one that was guessed before any shape was known:
   // most weights meet one shape only, and are held once.
-  if (!part.guess_replaced) part.copies.clear();
-  part.guess_replaced = true;
-  part.copies.push_back({layout, data});
+  if (!weight.guess_replaced) weight.copies.clear();
+  weight.guess_replaced = true;
+  weight.copies.push_back({layout, data});
   return data;
 }
 
 std::vector<Tile> OneDnn::State::tiles_of(const Convolution& c, const ConvolutionWeight& weight) {
   std::vector<Tile> tiles;
-  const std::vector<Strip> strips = strips_of(c);
-  for (auto& part : weight.parts) {
-    for (const Strip& strip : strips) {
-      Convolution shape = strip.shape;
-      shape.out_channels = part.channels.size;
-      if (weight.parts.size() > 1) {
-        shape.out_dtype = DType::f32;
-        shape.accumulate = false;
-      }
-      const Primitive& primitive = primitive_for(shape, part.copies[0].layout);
-      tiles.push_back({&primitive, weights_for(part, primitive.layout), part.channels,
-                       strip.first_input_row, strip.first_output_row});
-    }
+  for (const Strip& strip : strips_of(c)) {
+    const Primitive& primitive = primitive_for(strip.shape, weight.copies[0].layout);
+    tiles.push_back({&primitive, weights_for(weight, primitive.layout), strip.first_input_row,
+                     strip.first_output_row});
   }
   return tiles;
 }
@@ -324,8 +251,8 @@ void OneDnn::State::run_tile(const Tile& tile, const void* x, const float* bias,
       {DNNL_ARG_DST, memory(description.dst_desc(), engine, y)},
       {DNNL_ARG_SCRATCHPAD, memory(description.scratchpad_desc(), engine, scratchpad)}};
   if (bias != nullptr) {
-    arguments.emplace(DNNL_ARG_BIAS, memory(description.bias_desc(), engine,
-                                            const_cast<float*>(bias + tile.channels.begin)));
+    arguments.emplace(DNNL_ARG_BIAS,
+                      memory(description.bias_desc(), engine, const_cast<float*>(bias)));
   }
   tile.primitive->primitive.execute(stream, arguments);
 }
@@ -334,20 +261,13 @@ void OneDnn::State::run(const Convolution& c, const ConvolutionWeight& weight, c
                         const float* bias, const std::byte* residual, std::byte* y,
                         Scratch& scratch) {
   const std::vector<Tile> tiles = tiles_of(c, weight);
-  const bool buffered = weight.parts.size() > 1;
   while (streams.size() < static_cast<std::size_t>(max_threads())) streams.emplace_back(engine);
-
-  // Scratch of each thread: oneDNN's own, then a tile of output.
-  std::size_t pad_bytes = 0;
-  std::size_t tile_bytes = 0;
+  std::size_t pad_bytes = 0;  // oneDNN's own working memory, of each thread
   for (const Tile& tile : tiles) {
-    const auto& description = tile.primitive->description;
-    pad_bytes = std::max(pad_bytes, (description.scratchpad_desc().get_size() + 63) / 64 * 64);
-    if (buffered) tile_bytes = std::max(tile_bytes, description.dst_desc().get_size());
+    const std::size_t bytes = tile.primitive->description.scratchpad_desc().get_size();
+    pad_bytes = std::max(pad_bytes, (bytes + 63) / 64 * 64);
   }
-  tile_bytes = (tile_bytes + 63) / 64 * 64;
-  std::byte* base =
-      scratch.reserve(static_cast<std::size_t>(max_threads()) * (pad_bytes + tile_bytes));
+  std::byte* base = scratch.reserve(static_cast<std::size_t>(max_threads()) * pad_bytes);
 
   const auto bytes_of = [](std::int64_t elements, DType dtype) {
     return static_cast<std::size_t>(elements) * size_of(dtype);
@@ -362,26 +282,18 @@ void OneDnn::State::run(const Convolution& c, const ConvolutionWeight& weight, c
     const std::int64_t out_row = n * c.out_height() + tile.first_output_row;
     const std::byte* from = x + bytes_of(in_row * c.width * c.channels, c.dtype);
     const std::size_t out_at = bytes_of(out_row * c.out_width() * c.out_channels, c.out_dtype);
-    std::byte* to = y + out_at;
-    const std::byte* added = residual == nullptr ? nullptr : residual + out_at;
     const std::int64_t pixels = tile.primitive->shape.out_height() * c.out_width();
-    std::byte* pad = base + static_cast<std::size_t>(thread) * (pad_bytes + tile_bytes);
-    std::byte* buffer = pad + pad_bytes;
     try {
       // oneDNN adds to what it finds: a tile of the residual, still in cache.
-      if (!buffered && added != nullptr && added != to) {
-        std::memcpy(to, added, bytes_of(pixels * c.out_channels, c.out_dtype));
+      if (residual != nullptr && residual != y) {
+        std::memcpy(y + out_at, residual + out_at, bytes_of(pixels * c.out_channels, c.out_dtype));
       }
-      run_tile(tile, from, bias, buffered ? buffer : to, pad,
+      run_tile(tile, from, bias, y + out_at, base + static_cast<std::size_t>(thread) * pad_bytes,
                streams[static_cast<std::size_t>(thread)]);
     } catch (...) {
       const std::lock_guard lock(error_mutex);
       error = std::current_exception();
     }
-    if (!buffered) return;
-    const auto* values = reinterpret_cast<const float*>(buffer);
-    const auto store = c.out_dtype == DType::f32 ? store_tile<float> : store_tile<Bf16>;
-    store(values, pixels, tile.channels, c.out_channels, added, to);
   });
   if (error) std::rethrow_exception(error);
 }

@@ -14,29 +14,25 @@
 
 namespace diffuse::cpu {
 
-/// A weight of a linear layer or convolution in layouts that oneDNN chose, one array for each range
-/// of output channels. Where a picture size wants another layout and has no kernel for this one, it
-/// is laid out anew on first use.
+/// A convolution's weight in the layout that oneDNN chose. Where a picture size wants another one
+/// and has no kernel for this, it is laid out anew on first use.
 struct ConvolutionWeight final : PreparedWeight {
   struct Copy {
     int layout = 0;
     std::shared_ptr<void> data;
   };
-  struct Part {
-    ChannelRange channels;
-    std::vector<Copy> copies;  ///< at least one
-    bool guess_replaced = false;
-  };
-  mutable std::vector<Part> parts;
+  mutable std::vector<Copy> copies;  ///< at least one
+  mutable bool guess_replaced = false;
 };
 
 /// Limits oneDNN to an instruction set where one is forced; the limit is the process's, and oneDNN
 /// takes it once. Throws ConfigError if the process uses another one already.
 void limit_onednn(Isa isa, bool forced);
 
-/// All use of oneDNN: primitives are created once per shape and kept. Each works on one tile of one
-/// picture in one thread; tiles are shared among threads here, so that what a picture gets depends
-/// on no other picture and on no number of threads. One object serves one thread.
+/// All use of oneDNN: convolutions with few channels. Primitives are created once per shape and
+/// kept. Each works on one tile of one picture in one thread; tiles are shared among threads here,
+/// so that what a picture gets depends on no other picture and on no number of threads. One object
+/// serves one thread.
 class OneDnn {
  public:
   /// See limit_onednn. Throws ConfigError.
@@ -50,11 +46,7 @@ class OneDnn {
   [[nodiscard]] std::shared_ptr<const ConvolutionWeight> prepare(const WeightInput& input,
                                                                  const Convolution& usual);
 
-  /// The values [O, C, kh, kw] that were prepared, rounded to the dtype of their use.
-  [[nodiscard]] std::vector<float> values_of(const ConvolutionWeight& weight,
-                                             const Convolution& usual);
-
-  /// y = activation(x * W + bias) for every picture of the batch, plus `residual` if the
+  /// y = x * W + bias for every picture of the batch, plus `residual` if the
   /// convolution accumulates; the residual may be y itself.
   void run(const Convolution& convolution, const ConvolutionWeight& weight, const void* x,
            const float* bias, const void* residual, void* y, Scratch& scratch);

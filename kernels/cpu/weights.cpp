@@ -11,6 +11,7 @@
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/kernel_weight.hpp"
+#include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -96,19 +97,15 @@ std::shared_ptr<const PreparedWeight> prepare_embedding(const WeightInput& input
   return weight;
 }
 
-// The shape whose layout a weight gets; other shapes may want another, see ConvolutionWeight.
+// The shape whose layout a weight gets; a linear layer's does not depend on its rows.
 Convolution usual_convolution(const Shape& shape, const WeightUse& use) {
-  constexpr std::int64_t kUsualRows = 4096;
   Convolution usual;
   usual.dtype = use.dtype;
   usual.out_dtype = use.dtype;
   usual.out_channels = shape[0];
   usual.channels = shape[1];
   usual.bias = true;
-  if (use.role == WeightRole::linear) {
-    usual.height = use.height > 0 && use.width > 0 ? use.height * use.width : kUsualRows;
-    return usual;
-  }
+  if (use.role == WeightRole::linear) return usual;
   usual.kernel_height = shape[2];
   usual.kernel_width = shape[3];
   usual.height = std::max<std::int64_t>(use.height > 0 ? use.height : 32, shape[2]);
@@ -149,15 +146,17 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
     return {shape, use, prepare_embedding(input, shape.elements(), use.dtype)};
   }
   const Convolution usual = usual_convolution(shape, use);
-  if (use.role == WeightRole::linear) return {shape, use, onednn_.prepare(input, usual)};
-  auto kernels = std::make_shared<KernelWeight>();
-  kernels->usual = usual;
+  const PanelKernels& panels = kernels(use.dtype).panels;
+  if (use.role == WeightRole::linear) return {shape, use, prepare_panels(input, panels, usual)};
+  if (!fills_panels(usual)) return {shape, use, onednn_.prepare(input, usual)};
+  auto weight = std::make_shared<KernelWeight>();
+  weight->usual = usual;
   if (use.height > 0 && use.width > 0 && by_winograd(usual)) {
-    kernels->winograd = prepare_winograd(input, usual);
+    weight->winograd = prepare_winograd(input, usual);
   } else {
-    kernels->direct = onednn_.prepare(input, usual);
+    weight->panels = prepare_panels(input, panels, usual);
   }
-  return {shape, use, kernels};
+  return {shape, use, weight};
 }
 
 void CpuBackend::place_weights(std::shared_ptr<WeightMemory> memory) {

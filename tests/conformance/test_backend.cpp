@@ -121,19 +121,20 @@ TEST_CASE("a picture of a convolution has the same bytes in batches of 1, 2, 3 a
   }
 }
 
-TEST_CASE("oneDNN has a fast kernel for every layer, fused as we ask, never the reference one") {
+TEST_CASE("oneDNN has a fast kernel for layers of few channels, never the reference one") {
   const auto backend = cpu_backend();
   if (backend == nullptr) return;
   auto& cpu = dynamic_cast<cpu::CpuBackend&>(*backend);
   for (const DType dtype : dtypes_of(*backend)) {
     Ops ops(*backend, dtype);
-    for (const std::int64_t width : {320, 640, 1280}) {
-      const Weight conv = prepared(ops, numbers(width * 320 * 9, 1), {width, 320, 3, 3},
+    // conv_in and conv_out of the UNet, and of the VAE's decoder.
+    for (const auto& [in, out] :
+         {std::pair<std::int64_t, std::int64_t>{4, 320}, {320, 4}, {4, 512}, {128, 3}}) {
+      const Weight conv = prepared(ops, numbers(out * in * 9, 1), {out, in, 3, 3},
                                    {.role = WeightRole::conv_kernel, .dtype = dtype});
-      const Weight linear = prepared(ops, numbers(width * 320, 1), {width, 320}, {.dtype = dtype});
-      const Tensor bias = ops.upload(numbers(width, 2), {width});
+      const Tensor bias = ops.upload(numbers(out, 2), {out});
       for (const std::int64_t batch : {1, 2}) {
-        const Tensor x = uploaded(ops, numbers(batch * 8 * 8 * 320, 3), {batch, 8, 8, 320});
+        const Tensor x = uploaded(ops, numbers(batch * 8 * 8 * in, 3), {batch, 8, 8, in});
         Ops::ConvParams params{.bias = bias,
                                .residual = {},
                                .stride = 1,
@@ -143,16 +144,10 @@ TEST_CASE("oneDNN has a fast kernel for every layer, fused as we ask, never the 
                                .pad_right = 1};
         params.residual = ops.conv2d(x, conv, params);
         static_cast<void>(ops.conv2d(x, conv, params));
-        const Tensor plain = ops.linear(x, linear, {.bias = bias});
-        static_cast<void>(ops.linear(x, linear, {.bias = bias, .residual = plain}));
-        for (const Activation activation :
-             {Activation::silu, Activation::quick_gelu, Activation::gelu}) {
-          static_cast<void>(ops.linear(x, linear, {.bias = bias, .activation = activation}));
-        }
-        static_cast<void>(ops.linear(x, linear, {.bias = bias, .f32_output = true}));
       }
     }
   }
+  REQUIRE_FALSE(cpu.onednn().implementations().empty());
   int brgemm = 0;
   for (const std::string& name : cpu.onednn().implementations()) {
     INFO(name);

@@ -15,6 +15,7 @@
 #include "kernels/cpu/isa/attention_pack.inl.hpp"
 #include "kernels/cpu/isa/attention.inl.hpp"
 #include "kernels/cpu/isa/product.inl.hpp"
+#include "kernels/cpu/isa/panels.inl.hpp"
 #include "kernels/cpu/isa/winograd.inl.hpp"
 // clang-format on
 
@@ -27,6 +28,7 @@ constexpr TypedKernels typed_kernels() {
           layer_norm<T>,
           geglu<T>,
           activation<T>,
+          panel_kernels<T, P>(),
           winograd_kernels<T>(),
           attention_kernels<T, P>(),
           attention_kernels<T, F32Products>()};

@@ -1,0 +1,179 @@
+#pragma once
+
+// Rows of values meet weights that are packed in panels of columns: linear layers and direct
+// convolutions. Included once per instruction set.
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+/// Some columns' sums of a row, by way of memory.
+template <class T, class Fn>
+void put_row(const PanelOutput& output, std::int64_t columns, const float* sums, std::int64_t row) {
+  T* y = static_cast<T*>(output.y) + row * output.y_stride;
+  const T* residual = static_cast<const T*>(output.residual);
+  if (residual != nullptr) residual += row * output.residual_stride;
+  for (std::int64_t c = 0; c < columns; c += kLanes) {
+    const int n = static_cast<int>(smaller(kLanes, columns - c));
+    Vec value = load(sums + c);
+    if (output.bias != nullptr) {
+      value = add(value, n == kLanes ? load(output.bias + c) : load_n(output.bias + c, n));
+    }
+    value = Fn::apply(value);
+    if (residual != nullptr) {
+      value = add(value, n == kLanes ? load(residual + c) : load_n(residual + c, n));
+    }
+    if (n == kLanes) {
+      store(y + c, value);
+    } else {
+      store_n(y + c, value, n);
+    }
+  }
+}
+
+/// A row's sums, straight from registers: a call would move them to memory.
+template <class T, int V>
+[[gnu::always_inline]] inline void put_sums(const PanelOutput& output, Vec (&sum)[V],
+                                            std::int64_t row) {
+  T* y = static_cast<T*>(output.y) + row * output.y_stride;
+  if (output.bias != nullptr) {
+    DIFFUSE_UNROLL
+    for (int v = 0; v < V; ++v) sum[v] = add(sum[v], load(output.bias + v * kLanes));
+  }
+  if (output.residual != nullptr) {
+    const T* residual = static_cast<const T*>(output.residual) + row * output.residual_stride;
+    DIFFUSE_UNROLL
+    for (int v = 0; v < V; ++v) sum[v] = add(sum[v], load(residual + v * kLanes));
+  }
+  DIFFUSE_UNROLL
+  for (int v = 0; v < V; ++v) store(y + v * kLanes, sum[v]);
+}
+
+/// sums[r,:] += sum_d x[r,d] panel[d,:] for R rows and the first V vectors of
+/// columns. The sum runs in the order of d, so that a row
+/// gets the same bytes whatever rows it comes with. `next`: fetched meanwhile, a line a step.
+template <class P, class T, int R, int V>
+void panel_block(const PanelProduct& product, std::int64_t first, const std::byte* next) {
+  const ProductRow* rows = product.rows + first;
+  using Element = typename P::Element;
+  const Element* x[R];
+  Vec sum[R][V];
+  DIFFUSE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    x[r] = static_cast<const Element*>(rows[r].x) + product.first;
+    DIFFUSE_UNROLL
+    for (int v = 0; v < V; ++v) {
+      sum[r][v] = product.fresh ? zero() : load(rows[r].sums + v * kLanes);
+    }
+  }
+  const auto* panel = static_cast<const Element*>(product.panel);
+  const auto step = [&](const auto& factor_of) {
+    typename P::Operand weight[V];
+    DIFFUSE_UNROLL
+    for (int v = 0; v < V; ++v) {
+      weight[v] = P::load_operand(panel + v * kLanes * P::kStep);
+    }
+    __builtin_prefetch(next, 0, 2);
+    DIFFUSE_UNROLL
+    for (int r = 0; r < R; ++r) {
+      const typename P::Operand factor = factor_of(x[r]);
+      DIFFUSE_UNROLL
+      for (int v = 0; v < V; ++v) {
+        sum[r][v] = P::multiply_add(factor, weight[v], sum[r][v]);
+      }
+    }
+  };
+  std::int64_t d = 0;
+  for (; d + P::kStep <= product.depth; d += P::kStep, panel += kPanel * P::kStep, next += 64) {
+    step([d](const Element* row) { return P::broadcast(row + d); });
+  }
+  if (d < product.depth) {  // half a pair: nothing is read past the end of a row
+    step([d](const Element* row) {
+      const Element pair[2] = {row[d], Element{}};
+      return P::broadcast(pair);
+    });
+  }
+  if (product.output != nullptr && product.columns == V * kLanes &&
+      product.output->function == Function::identity) {
+    DIFFUSE_UNROLL
+    for (int r = 0; r < R; ++r) put_sums<T>(*product.output, sum[r], first + r);
+    return;
+  }
+  DIFFUSE_UNROLL
+  for (int r = 0; r < R; ++r) {
+    DIFFUSE_UNROLL
+    for (int v = 0; v < V; ++v) store(rows[r].sums + v * kLanes, sum[r][v]);
+  }
+  if (product.output == nullptr) return;
+  with_function(product.output->function, [&]<class Fn>(Fn) {
+    for (int r = 0; r < R; ++r)
+      put_row<T, Fn>(*product.output, product.columns, rows[r].sums, first + r);
+  });
+}
+
+/// The same for rows [begin, end), at most kRows.
+template <class P, class T, int V>
+void panel_block_of(const PanelProduct& product, std::int64_t begin, std::int64_t end,
+                    const std::byte* next) {
+  switch (end - begin) {
+    case 1:
+      return panel_block<P, T, 1, V>(product, begin, next);
+    case 2:
+      return panel_block<P, T, 2, V>(product, begin, next);
+    case 3:
+      return panel_block<P, T, 3, V>(product, begin, next);
+    case 4:
+      return panel_block<P, T, 4, V>(product, begin, next);
+    case 5:
+      return panel_block<P, T, 5, V>(product, begin, next);
+    default:
+      return panel_block<P, T, kRows, V>(product, begin, next);
+  }
+}
+
+/// Fetches what will be read and written for rows [begin, end).
+template <class T>
+void fetch_rows(const PanelOutput& output, std::int64_t columns, std::int64_t begin,
+                std::int64_t end) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  for (std::int64_t r = begin; r < end; ++r) {
+    for (std::int64_t c = 0; c < columns; c += kLine) {
+      if (output.residual != nullptr) {
+        __builtin_prefetch(static_cast<const T*>(output.residual) + r * output.residual_stride + c);
+      }
+      __builtin_prefetch(static_cast<T*>(output.y) + r * output.y_stride + c, 1);
+    }
+  }
+}
+
+template <class P, class T, int V>
+void panel_rows(const PanelProduct& product) {
+  const std::int64_t steps = (product.depth + P::kStep - 1) / P::kStep;
+  constexpr std::int64_t kLinesAStep = kPanel * 4 / 64;
+  for (std::int64_t begin = 0; begin < product.count; begin += kRows) {
+    const std::int64_t end = smaller(product.count, begin + kRows);
+    if (product.output != nullptr) fetch_rows<T>(*product.output, product.columns, begin, end);
+    // The first blocks fetch the weights that come next, each a part.
+    const std::byte* next = static_cast<const std::byte*>(product.next) +
+                            smaller(begin / kRows, kLinesAStep) * steps * 64;
+    panel_block_of<P, T, V>(product, begin, end, next);
+  }
+}
+
+template <class P, class T>
+void panel_rows_of(const PanelProduct& product) {
+  constexpr int kHalf = kPanelVecs / 2;
+  if (product.columns <= kHalf * kLanes) return panel_rows<P, T, kHalf>(product);
+  panel_rows<P, T, kPanelVecs>(product);
+}
+
+template <class T, class P>
+void panel_product(const PanelProduct& product) {
+  if (product.output != nullptr && product.output->f32) return panel_rows_of<P, float>(product);
+  panel_rows_of<P, T>(product);
+}
+
+template <class T, class P>
+constexpr PanelKernels panel_kernels() {
+  return {kPanel, P::kStep, panel_product<T, P>};
+}
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

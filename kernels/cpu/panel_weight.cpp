@@ -1,0 +1,116 @@
+#include "kernels/cpu/panel_weight.hpp"
+
+#include <algorithm>
+#include <type_traits>
+
+#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace diffuse::cpu {
+namespace {
+
+constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
+// Where the values of a weight lie in its panels.
+struct Layout {
+  std::int64_t columns, step;           // of the kernels
+  std::int64_t out_channels, channels;  // of the weight
+  std::int64_t taps;                    // pixels of its kernel
+  std::int64_t padded;                  // channels in whole steps
+
+  Layout(const PanelKernels& kernels, const Convolution& shape)
+      : columns(kernels.columns),
+        step(kernels.step),
+        out_channels(shape.out_channels),
+        channels(shape.channels),
+        taps(shape.kernel_height * shape.kernel_width),
+        padded(blocks_of(channels, step) * step) {}
+
+  [[nodiscard]] std::int64_t panels() const { return blocks_of(out_channels, columns); }
+  [[nodiscard]] std::int64_t panel_values() const { return taps * padded * columns; }
+  [[nodiscard]] std::int64_t at(std::int64_t panel, std::int64_t tap, std::int64_t channel,
+                                std::int64_t column) const {
+    return panel * panel_values() +
+           ((tap * padded + channel / step * step) * columns + column * step) + channel % step;
+  }
+};
+
+// Some channels of one panel; channels past the last are filled in.
+template <class T>
+void lay_out_piece(const float* values, const Layout& layout, std::int64_t panel,
+                   std::int64_t begin, std::int64_t end, T* to) {
+  for (std::int64_t column = 0; column < layout.columns; ++column) {
+    const std::int64_t o = panel * layout.columns + column;
+    for (std::int64_t c = begin; c < end; ++c) {
+      const bool exists = o < layout.out_channels && c < layout.channels;
+      const float* from = values + (o * layout.channels + c) * layout.taps;
+      for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
+        const float value = exists ? from[tap] : 0.0F;
+        if constexpr (std::is_same_v<T, float>) {
+          to[layout.at(panel, tap, c, column)] = value;
+        } else {
+          to[layout.at(panel, tap, c, column)] = to_bf16(value);
+        }
+      }
+    }
+  }
+}
+
+template <class T>
+void lay_out(const float* values, const Layout& layout, T* to) {
+  // A line of every output channel at a time: they lie far apart, often on the same cache lines.
+  constexpr std::int64_t kPiece = 16;
+  const std::int64_t pieces = blocks_of(layout.padded, kPiece);
+  parallel_for(layout.panels() * pieces, [&](std::int64_t item, int) {
+    const std::int64_t begin = item % pieces * kPiece;
+    lay_out_piece(values, layout, item / pieces, begin, std::min(layout.padded, begin + kPiece),
+                  to);
+  });
+}
+
+}  // namespace
+
+std::int64_t panel_bytes(const PanelKernels& kernels, std::int64_t depth, DType dtype) {
+  return blocks_of(depth, kernels.step) * kernels.step * kernels.columns *
+         static_cast<std::int64_t>(size_of(dtype));
+}
+
+std::shared_ptr<const PanelWeight> prepare_panels(const WeightInput& input,
+                                                  const PanelKernels& kernels,
+                                                  const Convolution& shape) {
+  const Layout layout(kernels, shape);
+  auto weight = std::make_shared<PanelWeight>();
+  const WeightMemory::Block block = input.allocate(
+      static_cast<std::size_t>(layout.panels() * layout.panel_values()) * size_of(shape.dtype));
+  weight->data = block.data;
+  if (!block.fill) return weight;
+  if (shape.dtype == DType::f32) {
+    lay_out(input.values(), layout, static_cast<float*>(weight->data.get()));
+  } else {
+    lay_out(input.values(), layout, static_cast<Bf16*>(weight->data.get()));
+  }
+  return weight;
+}
+
+std::vector<float> values_of(const PanelWeight& weight, const PanelKernels& kernels,
+                             const Convolution& shape) {
+  const Layout layout(kernels, shape);
+  std::vector<float> values(
+      static_cast<std::size_t>(layout.out_channels * layout.channels * layout.taps));
+  parallel_for(layout.out_channels, [&](std::int64_t o, int) {
+    float* to = values.data() + o * layout.channels * layout.taps;
+    for (std::int64_t c = 0; c < layout.channels; ++c) {
+      for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
+        const std::int64_t at = layout.at(o / layout.columns, tap, c, o % layout.columns);
+        to[c * layout.taps + tap] = shape.dtype == DType::f32
+                                        ? static_cast<const float*>(weight.data.get())[at]
+                                        : to_float(static_cast<const Bf16*>(weight.data.get())[at]);
+      }
+    }
+  });
+  return values;
+}
+
+}  // namespace diffuse::cpu

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/cpu/convolution.hpp"
+#include "kernels/cpu/kernels.hpp"
+#include "kernels/cpu/weights.hpp"
+
+namespace diffuse::cpu {
+
+/// A weight in panels of output channels, as the product kernels of one instruction set take it:
+/// [panels][kernel pixels][C / step][columns][step], zero past the last channel.
+struct PanelWeight final : PreparedWeight {
+  std::shared_ptr<void> data;
+};
+
+/// Bytes of one panel that `depth` input channels have.
+std::int64_t panel_bytes(const PanelKernels& kernels, std::int64_t depth, DType dtype);
+
+/// `input`: values [O, C, kh, kw].
+std::shared_ptr<const PanelWeight> prepare_panels(const WeightInput& input,
+                                                  const PanelKernels& kernels,
+                                                  const Convolution& shape);
+
+/// The values [O, C, kh, kw] that were prepared, rounded to the dtype of their use.
+std::vector<float> values_of(const PanelWeight& weight, const PanelKernels& kernels,
+                             const Convolution& shape);
+
+}  // namespace diffuse::cpu

@@ -1,0 +1,198 @@
+#include "kernels/cpu/panels.hpp"
+
+#include <algorithm>
+#include <cstddef>
+
+#include "kernels/cpu/function.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace diffuse::cpu {
+namespace {
+
+// Pixels that a panel of weights meets while it is in the second cache of a core.
+constexpr std::int64_t kStripPixels = 256;
+// Bytes of a panel that are summed up at once: two of them, one being fetched, leave the second
+// cache room for pixels.
+constexpr std::int64_t kPieceBytes = std::int64_t{160} << 10;
+
+constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
+// A linear layer is a 1x1 convolution of one picture, whose pixels may lie apart.
+Convolution convolution_of(const LinearOp& op) {
+  Convolution c;
+  c.height = op.x.shape().rows();
+  c.channels = op.weight.shape[1];
+  c.out_channels = op.weight.shape[0];
+  c.activation = op.activation;
+  return c;
+}
+
+struct Operands {
+  const Tensor& x;
+  const Tensor& bias;
+  const Tensor& residual;
+  const Tensor& y;
+};
+
+std::byte* row_of(const Tensor& t, std::int64_t row, std::int64_t element) {
+  return t.data<std::byte>() +
+         (row * t.row_stride() + element) * static_cast<std::int64_t>(size_of(t.dtype()));
+}
+
+// A call of run_panels: strips of output pixels times panels of output channels.
+class Run {
+ public:
+  Run(const Convolution& shape, const Operands& operands, const PanelWeight& weight,
+      const PanelKernels& kernels, Scratch& scratch)
+      : shape_(shape),
+        operands_(operands),
+        weights_(static_cast<const std::byte*>(weight.data.get())),
+        kernels_(kernels),
+        pixels_(shape.batch * shape.out_height() * shape.out_width()),
+        taps_(shape.kernel_height * shape.kernel_width),
+        tap_bytes_(panel_bytes(kernels, shape.channels, operands.x.dtype())),
+        piece_(kPieceBytes / panel_bytes(kernels, kernels.step, operands.x.dtype()) * kernels.step),
+        strips_(blocks_of(pixels_, kStripPixels)),
+        panels_(blocks_of(shape.out_channels, kernels.columns)),
+        strips_inside_(panels_ * taps_ * tap_bytes_ >
+                       static_cast<std::int64_t>(operands.x.bytes())) {
+    const std::int64_t here = std::min(pixels_, kStripPixels);
+    sum_floats_ = here * kernels.columns;
+    thread_bytes_ = static_cast<std::size_t>(sum_floats_) * sizeof(float) +
+                    (static_cast<std::size_t>(here) * sizeof(ProductRow) + 63) / 64 * 64;
+    memory_ = scratch.reserve(static_cast<std::size_t>(max_threads()) * thread_bytes_);
+  }
+
+  void all() const {
+    parallel_for(strips_ * panels_, [&](std::int64_t item, int thread) { one(item, thread); });
+  }
+
+ private:
+  // What is larger, weights or pixels, comes from memory once.
+  [[nodiscard]] std::int64_t strip_of(std::int64_t item) const {
+    return strips_inside_ ? item % strips_ : item / panels_;
+  }
+  [[nodiscard]] std::int64_t panel_of(std::int64_t item) const {
+    return strips_inside_ ? item / strips_ : item % panels_;
+  }
+  [[nodiscard]] const std::byte* weights_of(std::int64_t panel) const {
+    return weights_ + panel * taps_ * tap_bytes_;
+  }
+
+  // The input pixel that a kernel's pixel sees for an output pixel; -1 outside of the picture.
+  [[nodiscard]] std::int64_t seen(std::int64_t pixel, std::int64_t tap) const {
+    if (taps_ == 1 && shape_.stride == 1) return pixel;
+    const std::int64_t across = shape_.out_width(), down = shape_.out_height();
+    const std::int64_t h =
+        pixel / across % down * shape_.stride - shape_.pad_top + tap / shape_.kernel_width;
+    const std::int64_t w =
+        pixel % across * shape_.stride - shape_.pad_left + tap % shape_.kernel_width;
+    if (h < 0 || h >= shape_.height || w < 0 || w >= shape_.width) return -1;
+    return (pixel / across / down * shape_.height + h) * shape_.width + w;
+  }
+
+  // One panel's sums for one strip.
+  void one(std::int64_t item, int thread) const {
+    std::byte* memory = memory_ + static_cast<std::size_t>(thread) * thread_bytes_;
+    auto* sums = reinterpret_cast<float*>(memory);
+    auto* rows = reinterpret_cast<ProductRow*>(sums + sum_floats_);
+    const std::int64_t panel = panel_of(item);
+    const std::int64_t first = strip_of(item) * kStripPixels;
+    const std::int64_t count = std::min(kStripPixels, pixels_ - first);
+    const PanelOutput output = output_of(panel * kernels_.columns, first);
+    // Other threads take the items between.
+    const std::int64_t coming = std::min(item + max_threads(), strips_ * panels_ - 1);
+
+    PanelProduct product{};
+    product.rows = rows;
+    product.columns = std::min(kernels_.columns, shape_.out_channels - panel * kernels_.columns);
+    product.next = weights_of(panel);
+    product.fresh = taps_ == 1;
+    if (!product.fresh) std::fill_n(sums, count * kernels_.columns, 0.0F);
+    for (std::int64_t tap = 0; tap < taps_; ++tap) {
+      product.count = 0;
+      for (std::int64_t p = 0; p < count; ++p) {
+        const std::int64_t from = seen(first + p, tap);
+        if (from < 0) continue;
+        rows[product.count++] = {row_of(operands_.x, from, 0), sums + p * kernels_.columns};
+      }
+      const bool last = tap + 1 == taps_;
+      add_tap(product, last ? weights_of(panel_of(coming)) : nullptr,
+              taps_ == 1 ? &output : nullptr);
+    }
+    if (taps_ == 1) return;
+    for (std::int64_t p = 0; p < count; ++p) rows[p].sums = sums + p * kernels_.columns;
+    product.count = count;
+    product.depth = 0;
+    product.output = &output;
+    kernels_.product(product);
+  }
+
+  // `coming`: wanted after this tap, if it is not the tap after it. `output`: if the sums are whole
+  // then.
+  void add_tap(PanelProduct& product, const std::byte* coming, const PanelOutput* output) const {
+    for (product.first = 0; product.first < shape_.channels; product.first += product.depth) {
+      product.depth = std::min(piece_, shape_.channels - product.first);
+      product.panel = product.next;
+      product.next = static_cast<const std::byte*>(product.panel) +
+                     panel_bytes(kernels_, product.depth, operands_.x.dtype());
+      if (product.first + product.depth == shape_.channels) {
+        if (coming != nullptr) product.next = coming;
+        product.output = output;
+      }
+      kernels_.product(product);
+      product.fresh = false;
+    }
+  }
+
+  [[nodiscard]] PanelOutput output_of(std::int64_t column, std::int64_t first) const {
+    const auto& [x, bias, residual, y] = operands_;
+    PanelOutput output{};
+    output.bias = bias.empty() ? nullptr : bias.data<float>() + column;
+    output.function = function_of(shape_.activation);
+    if (!residual.empty()) {
+      output.residual_stride = residual.row_stride();
+      output.residual = row_of(residual, first, column);
+    }
+    output.y_stride = y.row_stride();
+    output.y = row_of(y, first, column);
+    output.f32 = y.dtype() == DType::f32;
+    return output;
+  }
+
+  const Convolution& shape_;
+  const Operands& operands_;
+  const std::byte* weights_;
+  const PanelKernels& kernels_;
+  std::int64_t pixels_, taps_;
+  std::int64_t tap_bytes_, piece_;
+  std::int64_t strips_, panels_;
+  bool strips_inside_;
+  std::int64_t sum_floats_ = 0;
+  std::size_t thread_bytes_ = 0;
+  std::byte* memory_ = nullptr;
+};
+
+}  // namespace
+
+bool fills_panels(const Convolution& shape) {
+  constexpr std::int64_t kLeast = 32;  // half a panel of the widest instruction set
+  return std::min(shape.channels, shape.out_channels) >= kLeast;
+}
+
+void run_panels(const LinearOp& op, const PanelWeight& weight, const PanelKernels& kernels,
+                Scratch& scratch) {
+  if (op.y.shape().elements() == 0) return;
+  const Convolution shape = convolution_of(op);
+  Run(shape, {op.x, op.bias, op.residual, op.y}, weight, kernels, scratch).all();
+}
+
+void run_panels(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels,
+                Scratch& scratch) {
+  const Convolution shape = convolution_of(op);
+  Run(shape, {op.x, op.bias, op.residual, op.y}, weight, kernels, scratch).all();
+}
+
+}  // namespace diffuse::cpu
