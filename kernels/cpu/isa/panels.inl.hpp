@@ -47,11 +47,49 @@ template <class T, int V>
   for (int v = 0; v < V; ++v) store(y + v * kLanes, sum[v]);
 }
 
+/// What comes next is fetched meanwhile, a line a step: what the next rows will read and write,
+/// then the weights that come next. All at once would fill the processor's list of misses and stall
+/// it.
+struct Ahead {
+  const std::byte* weights;
+  const std::byte* weights_end;
+  int count = 0;
+  const std::byte* lines[2 * kRows * ((kPanel * sizeof(float) + 63) / 64)];
+
+  /// The outputs of rows [begin, end), and the residuals that are added to them.
+  template <class T>
+  void outputs(const PanelOutput& output, std::int64_t columns, std::int64_t begin,
+               std::int64_t end) {
+    constexpr std::int64_t kLine = 64 / sizeof(T);
+    count = 0;
+    for (std::int64_t r = begin; r < end; ++r) {
+      const T* y = static_cast<const T*>(output.y) + r * output.y_stride;
+      for (std::int64_t c = 0; c < columns; c += kLine) {
+        lines[count++] = reinterpret_cast<const std::byte*>(y + c);
+      }
+      if (output.residual == nullptr) continue;
+      const T* residual = static_cast<const T*>(output.residual) + r * output.residual_stride;
+      for (std::int64_t c = 0; c < columns; c += kLine) {
+        lines[count++] = reinterpret_cast<const std::byte*>(residual + c);
+      }
+    }
+  }
+
+  void fetch(std::int64_t step) {
+    if (step < count) {
+      __builtin_prefetch(lines[step]);
+    } else {
+      __builtin_prefetch(weights, 0, 2);
+      weights += weights < weights_end ? 64 : 0;
+    }
+  }
+};
+
 /// sums[r,:] += sum_d x[r,d] panel[d,:] for R rows and the first V vectors of
 /// columns. The sum runs in the order of d, so that a row
-/// gets the same bytes whatever rows it comes with. `next`: fetched meanwhile, a line a step.
+/// gets the same bytes whatever rows it comes with.
 template <class P, class T, int R, int V>
-void panel_block(const PanelProduct& product, std::int64_t first, const std::byte* next) {
+void panel_block(const PanelProduct& product, std::int64_t first, Ahead& ahead) {
   const ProductRow* rows = product.rows + first;
   using Element = typename P::Element;
   const Element* x[R];
@@ -71,7 +109,6 @@ void panel_block(const PanelProduct& product, std::int64_t first, const std::byt
     for (int v = 0; v < V; ++v) {
       weight[v] = P::load_operand(panel + v * kLanes * P::kStep);
     }
-    __builtin_prefetch(next, 0, 2);
     DIFFUSE_UNROLL
     for (int r = 0; r < R; ++r) {
       const typename P::Operand factor = factor_of(x[r]);
@@ -82,7 +119,8 @@ void panel_block(const PanelProduct& product, std::int64_t first, const std::byt
     }
   };
   std::int64_t d = 0;
-  for (; d + P::kStep <= product.depth; d += P::kStep, panel += kPanel * P::kStep, next += 64) {
+  for (; d + P::kStep <= product.depth; d += P::kStep, panel += kPanel * P::kStep) {
+    ahead.fetch(d / P::kStep);
     step([d](const Element* row) { return P::broadcast(row + d); });
   }
   if (d < product.depth) {  // half a pair: nothing is read past the end of a row
@@ -112,49 +150,35 @@ void panel_block(const PanelProduct& product, std::int64_t first, const std::byt
 /// The same for rows [begin, end), at most kRows.
 template <class P, class T, int V>
 void panel_block_of(const PanelProduct& product, std::int64_t begin, std::int64_t end,
-                    const std::byte* next) {
+                    Ahead& ahead) {
   switch (end - begin) {
     case 1:
-      return panel_block<P, T, 1, V>(product, begin, next);
+      return panel_block<P, T, 1, V>(product, begin, ahead);
     case 2:
-      return panel_block<P, T, 2, V>(product, begin, next);
+      return panel_block<P, T, 2, V>(product, begin, ahead);
     case 3:
-      return panel_block<P, T, 3, V>(product, begin, next);
+      return panel_block<P, T, 3, V>(product, begin, ahead);
     case 4:
-      return panel_block<P, T, 4, V>(product, begin, next);
+      return panel_block<P, T, 4, V>(product, begin, ahead);
     case 5:
-      return panel_block<P, T, 5, V>(product, begin, next);
+      return panel_block<P, T, 5, V>(product, begin, ahead);
     default:
-      return panel_block<P, T, kRows, V>(product, begin, next);
-  }
-}
-
-/// Fetches what will be read and written for rows [begin, end).
-template <class T>
-void fetch_rows(const PanelOutput& output, std::int64_t columns, std::int64_t begin,
-                std::int64_t end) {
-  constexpr std::int64_t kLine = 64 / sizeof(T);
-  for (std::int64_t r = begin; r < end; ++r) {
-    for (std::int64_t c = 0; c < columns; c += kLine) {
-      if (output.residual != nullptr) {
-        __builtin_prefetch(static_cast<const T*>(output.residual) + r * output.residual_stride + c);
-      }
-      __builtin_prefetch(static_cast<T*>(output.y) + r * output.y_stride + c, 1);
-    }
+      return panel_block<P, T, kRows, V>(product, begin, ahead);
   }
 }
 
 template <class P, class T, int V>
 void panel_rows(const PanelProduct& product) {
-  const std::int64_t steps = (product.depth + P::kStep - 1) / P::kStep;
-  constexpr std::int64_t kLinesAStep = kPanel * 4 / 64;
+  const std::int64_t depth = (product.depth + P::kStep - 1) / P::kStep * P::kStep;
+  Ahead ahead;
+  ahead.weights = static_cast<const std::byte*>(product.next);
+  ahead.weights_end = ahead.weights + depth * kPanel * sizeof(typename P::Element);
   for (std::int64_t begin = 0; begin < product.count; begin += kRows) {
     const std::int64_t end = smaller(product.count, begin + kRows);
-    if (product.output != nullptr) fetch_rows<T>(*product.output, product.columns, begin, end);
-    // The first blocks fetch the weights that come next, each a part.
-    const std::byte* next = static_cast<const std::byte*>(product.next) +
-                            smaller(begin / kRows, kLinesAStep) * steps * 64;
-    panel_block_of<P, T, V>(product, begin, end, next);
+    if (product.output != nullptr) {
+      ahead.outputs<T>(*product.output, product.columns, end, smaller(product.count, end + kRows));
+    }
+    panel_block_of<P, T, V>(product, begin, end, ahead);
   }
 }
 
