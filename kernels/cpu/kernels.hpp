@@ -82,7 +82,6 @@ struct PanelProduct {
 /// Products with weights in panels of columns.
 struct PanelKernels {
   std::int64_t columns;  ///< of a panel
-  std::int64_t step;     ///< values of the depth that lie together
   void (*product)(const PanelProduct& product);
 };
 

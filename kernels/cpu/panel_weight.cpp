@@ -15,14 +15,15 @@ constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
 
 // Where the values of a weight lie in its panels.
 struct Layout {
-  std::int64_t columns, step;           // of the kernels
+  std::int64_t columns;                 // of the kernels
+  std::int64_t step;                    // channels that lie together
   std::int64_t out_channels, channels;  // of the weight
   std::int64_t taps;                    // pixels of its kernel
   std::int64_t padded;                  // channels in whole steps
 
   Layout(const PanelKernels& kernels, const Convolution& shape)
       : columns(kernels.columns),
-        step(kernels.step),
+        step(panel_step(shape.dtype)),
         out_channels(shape.out_channels),
         channels(shape.channels),
         taps(shape.kernel_height * shape.kernel_width),
@@ -30,28 +31,38 @@ struct Layout {
 
   [[nodiscard]] std::int64_t panels() const { return blocks_of(out_channels, columns); }
   [[nodiscard]] std::int64_t panel_values() const { return taps * padded * columns; }
-  [[nodiscard]] std::int64_t at(std::int64_t panel, std::int64_t tap, std::int64_t channel,
-                                std::int64_t column) const {
-    return panel * panel_values() +
-           ((tap * padded + channel / step * step) * columns + column * step) + channel % step;
+  /// Of a channel that begins a step, and the first column.
+  [[nodiscard]] std::int64_t at(std::int64_t panel, std::int64_t tap, std::int64_t channel) const {
+    return panel * panel_values() + (tap * padded + channel) * columns;
   }
 };
 
-// Some channels of one panel; channels past the last are filled in.
+// Channels that are laid out at once: a line of every output channel, which lie far apart, often on
+// the same cache lines.
+constexpr std::int64_t kPiece = 16;
+constexpr std::int64_t kMostColumns = 64;
+
+// One kernel pixel of a piece of channels of a panel; zero where there is no value.
 template <class T>
-void lay_out_piece(const float* values, const Layout& layout, std::int64_t panel,
-                   std::int64_t begin, std::int64_t end, T* to) {
-  for (std::int64_t column = 0; column < layout.columns; ++column) {
-    const std::int64_t o = panel * layout.columns + column;
-    for (std::int64_t c = begin; c < end; ++c) {
-      const bool exists = o < layout.out_channels && c < layout.channels;
-      const float* from = values + (o * layout.channels + c) * layout.taps;
-      for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
-        const float value = exists ? from[tap] : 0.0F;
+void lay_out_piece(const float* values, const Layout& layout, std::int64_t panel, std::int64_t tap,
+                   std::int64_t begin, T* to) {
+  constexpr std::int64_t kStep = panel_step(std::is_same_v<T, float> ? DType::f32 : DType::bf16);
+  const std::int64_t first = panel * layout.columns;
+  const std::int64_t here = std::min(layout.columns, layout.out_channels - first);
+  const std::int64_t count = std::min(kPiece, layout.channels - begin);
+  float piece[kPiece][kMostColumns] = {};
+  for (std::int64_t column = 0; column < here; ++column) {
+    const float* from = values + ((first + column) * layout.channels + begin) * layout.taps + tap;
+    for (std::int64_t c = 0; c < count; ++c) piece[c][column] = from[c * layout.taps];
+  }
+  to += layout.at(panel, tap, begin);
+  for (std::int64_t c = 0; c < count; c += kStep, to += layout.columns * kStep) {
+    for (std::int64_t column = 0; column < layout.columns; ++column) {
+      for (std::int64_t s = 0; s < kStep; ++s) {
         if constexpr (std::is_same_v<T, float>) {
-          to[layout.at(panel, tap, c, column)] = value;
+          to[column] = piece[c][column];
         } else {
-          to[layout.at(panel, tap, c, column)] = to_bf16(value);
+          to[column * kStep + s] = to_bf16(piece[c + s][column]);
         }
       }
     }
@@ -60,20 +71,19 @@ void lay_out_piece(const float* values, const Layout& layout, std::int64_t panel
 
 template <class T>
 void lay_out(const float* values, const Layout& layout, T* to) {
-  // A line of every output channel at a time: they lie far apart, often on the same cache lines.
-  constexpr std::int64_t kPiece = 16;
   const std::int64_t pieces = blocks_of(layout.padded, kPiece);
   parallel_for(layout.panels() * pieces, [&](std::int64_t item, int) {
-    const std::int64_t begin = item % pieces * kPiece;
-    lay_out_piece(values, layout, item / pieces, begin, std::min(layout.padded, begin + kPiece),
-                  to);
+    for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
+      lay_out_piece(values, layout, item / pieces, tap, item % pieces * kPiece, to);
+    }
   });
 }
 
 }  // namespace
 
 std::int64_t panel_bytes(const PanelKernels& kernels, std::int64_t depth, DType dtype) {
-  return blocks_of(depth, kernels.step) * kernels.step * kernels.columns *
+  const std::int64_t step = panel_step(dtype);
+  return blocks_of(depth, step) * step * kernels.columns *
          static_cast<std::int64_t>(size_of(dtype));
 }
 
@@ -103,7 +113,8 @@ std::vector<float> values_of(const PanelWeight& weight, const PanelKernels& kern
     float* to = values.data() + o * layout.channels * layout.taps;
     for (std::int64_t c = 0; c < layout.channels; ++c) {
       for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
-        const std::int64_t at = layout.at(o / layout.columns, tap, c, o % layout.columns);
+        const std::int64_t at = layout.at(o / layout.columns, tap, c - c % layout.step) +
+                                o % layout.columns * layout.step + c % layout.step;
         to[c * layout.taps + tap] = shape.dtype == DType::f32
                                         ? static_cast<const float*>(weight.data.get())[at]
                                         : to_float(static_cast<const Bf16*>(weight.data.get())[at]);

@@ -16,6 +16,11 @@ struct PanelWeight final : PreparedWeight {
   std::shared_ptr<void> data;
 };
 
+/// Input channels that lie together: a word of 4 bytes.
+constexpr std::int64_t panel_step(DType dtype) {
+  return 4 / static_cast<std::int64_t>(size_of(dtype));
+}
+
 /// Bytes of one panel that `depth` input channels have.
 std::int64_t panel_bytes(const PanelKernels& kernels, std::int64_t depth, DType dtype);
 

@@ -53,7 +53,7 @@ class Run {
         pixels_(shape.batch * shape.out_height() * shape.out_width()),
         taps_(shape.kernel_height * shape.kernel_width),
         tap_bytes_(panel_bytes(kernels, shape.channels, operands.x.dtype())),
-        piece_(kPieceBytes / panel_bytes(kernels, kernels.step, operands.x.dtype()) * kernels.step),
+        piece_(kPieceBytes / (4 * kernels.columns) * panel_step(operands.x.dtype())),
         strips_(blocks_of(pixels_, kStripPixels)),
         panels_(blocks_of(shape.out_channels, kernels.columns)),
         strips_inside_(panels_ * taps_ * tap_bytes_ >

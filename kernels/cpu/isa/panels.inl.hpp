@@ -197,7 +197,7 @@ void panel_product(const PanelProduct& product) {
 
 template <class T, class P>
 constexpr PanelKernels panel_kernels() {
-  return {kPanel, P::kStep, panel_product<T, P>};
+  return {kPanel, panel_product<T, P>};
 }
 
 }  // namespace diffuse::cpu::DIFFUSE_CPU_ISA
