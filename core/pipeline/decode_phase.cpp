@@ -42,7 +42,8 @@ Image DecodePhase::run(const Latents& latents, const StepObserver& observe) {
   const auto go_on = [&](std::size_t) { return !observe || observe(0, 1); };
   if (!r.program.run(ops_.backend(), arena_, go_on)) return {};
   const Shape& shape = r.pixels.shape();
-  return {static_cast<int>(shape[2]), static_cast<int>(shape[1]), ops_.download_bytes(r.pixels)};
+  return {static_cast<int>(shape[2]), static_cast<int>(shape[1]),
+          ops_.begin_download(r.pixels)->take()};
 }
 
 }  // namespace diffuse
