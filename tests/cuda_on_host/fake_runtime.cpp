@@ -1,6 +1,7 @@
 #include "tests/cuda_on_host/fake_runtime.hpp"
 
 #include <cuda_runtime_api.h>
+#include <sys/mman.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -60,7 +61,7 @@ void enqueue(void* stream, std::function<void()> work) {
     return;
   }
   s.work.push_back(std::move(work));
-  ++s.queued;
+  if (s.queued++ == 0) ++runtime().streams;
 }
 
 bool is_capturing(void* stream) { return static_cast<CUstream_st*>(stream)->capturing; }
@@ -90,7 +91,6 @@ cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
-  ++runtime().streams;
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
@@ -141,15 +141,14 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value)
   return cudaSuccess;
 }
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
-  constexpr std::size_t kAlignment = 256;
   if (stream->capturing) return cudaErrorStreamCaptureUnsupported;
   const std::size_t others = runtime().memory_used - stream->freed;
   if (others > runtime().memory || bytes > runtime().memory - others) {
     return cudaErrorMemoryAllocation;
   }
-  const std::size_t size = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  *memory = std::aligned_alloc(kAlignment, size);
-  std::memset(*memory, 0xFF, size);
+  *memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (*memory == MAP_FAILED) return cudaErrorMemoryAllocation;
+  std::memset(*memory, 0xFF, bytes);
   fake_cuda::sizes[*memory] = bytes;
   runtime().memory_used += bytes;
   ++runtime().allocations;
@@ -160,7 +159,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   fake_cuda::sizes.erase(memory);
   stream->freed += bytes;
   fake_cuda::enqueue(stream, [=] {
-    std::free(memory);
+    ::munmap(memory, bytes);
     stream->freed -= bytes;
     runtime().memory_used -= bytes;
   });
