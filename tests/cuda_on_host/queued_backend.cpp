@@ -50,6 +50,7 @@ void QueuedBackend::execute(const Op& op) {
   });
   fake_cuda::enqueue(stream_->get(), [op, storages, given, cpu = cpu_] {
     std::vector<std::byte*> now;
+    now.reserve(storages.size());
     for (const Storage* storage : storages) now.push_back(storage->data);
     for (std::size_t i = 0; i < storages.size(); ++i) storages[i]->data = given[i];
     cpu->execute(op);

@@ -31,7 +31,7 @@ std::vector<RenderJob> some_jobs(int count, int width = 64) {
     job.index = i;
     job.line = i + 1;
     job.prompt = "a cat, number " + std::to_string(i);
-    job.seed = static_cast<std::uint64_t>(100 + i);
+    job.seed = 100 + static_cast<std::uint64_t>(i);
     job.width = width;
     job.height = 64;
     job.num_inference_steps = 3;
@@ -66,6 +66,7 @@ std::vector<std::string> files_of(std::unique_ptr<Backend> backend,
   RankRenderer renderer(*maker, prepared.settings, 0, sink, [](int, int) {});
   CHECK(renderer.render(source) == ExitCode::ok);
   std::vector<std::string> files;
+  files.reserve(jobs.size());
   for (const RenderJob& job : jobs) files.push_back(content(folder.path() / job.file_name));
   return files;
 }
