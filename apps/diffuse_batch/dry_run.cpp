@@ -3,6 +3,7 @@
 #include <cstdio>
 #include <ostream>
 
+#include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/settle.hpp"
 #include "core/base/text.hpp"
 #include "core/pipeline/partition.hpp"
@@ -49,8 +50,8 @@ void print_plan(std::ostream& out, const JobList& list, const RunSettings& setti
   }
 
   if (folder == nullptr) return;
-  const MemoryNeed need =
-      StableDiffusion::need(*folder, jobs.front(), settings.batch_size, settings.dtype);
+  const MemoryNeed need = StableDiffusion::need(*folder, jobs.front(), settings.batch_size,
+                                                settings.dtype, decodes_beside(settings));
   out << "memory of a rank: weights " << mebibytes(need.weights) << ", activations "
       << mebibytes(need.arena) << "\n"
       << "work of a batch: text " << gigaflops(need.encode_flops) << ", step "

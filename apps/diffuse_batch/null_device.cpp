@@ -51,16 +51,17 @@ class NullPictureMaker final : public PictureMaker {
     return latents;
   }
 
-  Image decode(const Latents& latents, const StepObserver& /*between*/) override {
+  PendingImage begin_decode(const Latents& latents, const StepObserver& /*between*/) override {
     auto state = static_cast<std::uint32_t>(latents.values[0]) << 16U |
                  static_cast<std::uint32_t>(latents.values[1]);
-    Image image{static_cast<int>(latents.width), static_cast<int>(latents.height), {}};
-    image.rgb.reserve(static_cast<std::size_t>(3 * latents.width * latents.height));
+    std::vector<std::uint8_t> rgb;
+    rgb.reserve(static_cast<std::size_t>(3 * latents.width * latents.height));
     for (std::int64_t i = 0; i < 3 * latents.width * latents.height; ++i) {
       state = state * 1664525U + 1013904223U;  // Numerical Recipes' generator
-      image.rgb.push_back(static_cast<std::uint8_t>(state >> 24U));
+      rgb.push_back(static_cast<std::uint8_t>(state >> 24U));
     }
-    return image;
+    return {static_cast<int>(latents.width), static_cast<int>(latents.height),
+            std::make_unique<FinishedRead>(std::move(rgb))};
   }
 
   [[nodiscard]] CutPrompt cut_from(const RenderJob& /*job*/) const override { return {}; }

@@ -169,7 +169,7 @@ void add_run_options(CLI::App& app, Options& o) {
       ->check(CLI::Range(1, 4096))
       ->group(group);
   app.add_option("--memory", o.memory,
-                 "full, or lean: less memory on a CPU, and slower (pictures differ in rounding)")
+                 "full, or lean: less memory, and slower (on a CPU pictures differ in rounding)")
       ->check(CLI::IsMember({"full", "lean"}))
       ->capture_default_str()
       ->group(group);

@@ -40,7 +40,7 @@ struct Options {
   std::string output_type = "png", input_type = "prompts";
   int batch_size = 0;           ///< 0: chosen
   int threads = 0;              ///< 0: all cores that this rank owns
-  std::string memory = "full";  ///< or "lean": CPU weights take less memory, and pictures more time
+  std::string memory = "full";  ///< or "lean": less memory, and pictures take more time
   bool fast = false;            ///< GPU: libraries' kernels by the clock, for each batch size
   std::string plans;            ///< GPU: table of libraries' kernels
   std::string tune_plans;       ///< not empty: render nothing, time kernels, add them to this table

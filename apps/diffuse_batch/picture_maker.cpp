@@ -10,15 +10,16 @@ class ModelPictureMaker final : public PictureMaker {
  public:
   explicit ModelPictureMaker(const Preparation& prepared)
       : backend_(prepared.tracing ? *prepared.tracing : *prepared.backend),
-        model_(*prepared.folder, backend_, model_settings(prepared.settings)) {}
+        beside_(decodes_beside(prepared.settings) ? prepared.backend->beside() : nullptr),
+        model_(*prepared.folder, backend_, settings_of(prepared)) {}
 
   std::vector<Latents> denoise(std::span<const RenderJob> batch,
                                const StepObserver& between) override {
     return model_.denoise(batch, between);
   }
 
-  Image decode(const Latents& latents, const StepObserver& between) override {
-    return model_.decode(latents, between);
+  PendingImage begin_decode(const Latents& latents, const StepObserver& between) override {
+    return model_.begin_decode(latents, between);
   }
 
   [[nodiscard]] CutPrompt cut_from(const RenderJob& job) const override {
@@ -34,7 +35,15 @@ class ModelPictureMaker final : public PictureMaker {
   [[nodiscard]] std::size_t peak_device_bytes() const override { return backend_.peak_bytes(); }
 
  private:
+  StableDiffusion::Settings settings_of(const Preparation& prepared) {
+    StableDiffusion::Settings settings = model_settings(prepared.settings);
+    if (beside_) settings.decoder_backend = &decoder_.emplace(*beside_);
+    return settings;
+  }
+
   StoppableBackend backend_;
+  std::unique_ptr<Backend> beside_;
+  std::optional<StoppableBackend> decoder_;
   StableDiffusion model_;
 };
 
@@ -49,6 +58,12 @@ StableDiffusion::Settings model_settings(const RunSettings& settings) {
           .noise_grid = o.noise_grid,
           .decoder_only = o.input_type == "latent",
           .usual_size = usual_size};
+}
+
+bool decodes_beside(const RunSettings& settings) {
+  const Options& o = settings.options;
+  return settings.device == "cuda" && o.input_type == "prompts" && o.output_type == "png" &&
+         o.memory == "full" && !o.profile;
 }
 
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared) {

@@ -24,8 +24,11 @@ class PictureMaker {
   virtual std::vector<Latents> denoise(std::span<const RenderJob> batch,
                                        const StepObserver& between) = 0;
 
-  /// Pixels of one picture; width 0 if `between` asked to stop.
-  virtual Image decode(const Latents& latents, const StepObserver& between) = 0;
+  /// Begins to make the pixels of one picture: they are there at once, or come while later calls
+  /// are at work. Dropped if `between` asked to stop. Also between the steps of denoise(), from its
+  /// observer.
+  [[nodiscard]] virtual PendingImage begin_decode(const Latents& latents,
+                                                  const StepObserver& between) = 0;
 
   /// What of a prompt is not rendered, because the model reads no more than `limit` tokens.
   struct CutPrompt {
@@ -40,6 +43,11 @@ class PictureMaker {
 
 /// What a run's settings say to the model.
 StableDiffusion::Settings model_settings(const RunSettings& settings);
+
+/// Whether this run decodes pictures beside the denoising of the next batch, if its device can. Not
+/// with --memory lean, for which one arena is enough, nor with --profile: an op's time would be
+/// that of others, too.
+bool decodes_beside(const RunSettings& settings);
 
 /// Loads what `prepared` names; a stand-in where it has no device. Throws InputError(bad_model).
 std::unique_ptr<PictureMaker> make_picture_maker(const Preparation& prepared);

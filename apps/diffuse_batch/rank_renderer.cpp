@@ -3,9 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <new>
+#include <utility>
 
 #include "apps/diffuse_batch/latent_file.hpp"
+#include "apps/diffuse_batch/out_of_memory.hpp"
 #include "apps/diffuse_batch/stop.hpp"
 #include "core/base/log.hpp"
 #include "core/base/text.hpp"
@@ -15,8 +16,6 @@
 namespace diffuse {
 namespace {
 
-constexpr int kWriterThreads = 1;
-constexpr std::size_t kQueueCapacity = 16;
 constexpr int kHopeless = 3;  // single pictures in a row that do not fit into memory
 
 std::int64_t milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -46,10 +45,15 @@ RankRenderer::RankRenderer(PictureMaker& maker, const RunSettings& settings, int
         return stop_requested() != Stop::at_once;
       }),
       most_at_once_(static_cast<std::size_t>(settings.batch_size)),
-      writers_(kWriterThreads, kQueueCapacity, [this](const PngWriterPool::Result& result) {
-        const std::lock_guard lock(mutex_);
-        written_.push_back(result);
-      }) {}
+      files_(settings),
+      decodes_(
+          maker, most_at_once_, between_,
+          {.decoded = [this](const RenderJob& job, RenderResult result,
+                             Image image) { decoded(job, std::move(result), std::move(image)); },
+           .out_of_memory =
+               [this](const RenderJob& job, const std::string& what) {
+                 out_of_memory({&job, 1}, what);
+               }}) {}
 
 RenderResult RankRenderer::result_of(const RenderJob& job, std::int64_t milliseconds) const {
   RenderResult result;
@@ -102,18 +106,8 @@ void RankRenderer::give_up(ExitCode code, const std::string& problem) {
 }
 
 void RankRenderer::drain() {
-  std::vector<PngWriterPool::Result> now;
-  {
-    const std::lock_guard lock(mutex_);
-    now.swap(written_);
-  }
-  for (const PngWriterPool::Result& written : now) {
-    const auto found = std::find_if(submitted_.begin(), submitted_.end(),
-                                    [&](const auto& s) { return s.job.index == written.id; });
-    Submitted submitted = std::move(*found);
-    submitted_.erase(found);
-    submitted.result.error = written.error;
-    report(std::move(submitted.result), submitted.job, written.code);
+  for (PictureFiles::Written& written : files_.take_written()) {
+    report(std::move(written.result), written.job, written.code);
   }
 }
 
@@ -129,9 +123,8 @@ void RankRenderer::write_latents(const RenderJob& job, const Latents& latents,
   }
 }
 
-void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
+void RankRenderer::finish_picture(const RenderJob& job, Latents latents,
                                   std::int64_t milliseconds) {
-  const auto start = std::chrono::steady_clock::now();
   RenderResult result = result_of(job, milliseconds);
   if (!std::all_of(latents.values.begin(), latents.values.end(),
                    [](float value) { return std::isfinite(value); })) {
@@ -145,8 +138,10 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
     if (!job.padding) write_latents(job, latents, std::move(result));
     return;
   }
-  Image image = maker_.decode(latents, between_);
-  if (image.width == 0) throw StoppedError();
+  decodes_.add(job, std::move(result), std::move(latents));
+}
+
+void RankRenderer::decoded(const RenderJob& job, RenderResult result, Image image) {
   out_of_memory_in_a_row_ = 0;
   if (job.padding) return;
   if (is_one_colour(image)) {
@@ -154,15 +149,7 @@ void RankRenderer::finish_picture(const RenderJob& job, const Latents& latents,
         "the decoded picture is of one colour (the VAE overflows in this dtype: try --dtype f32)";
     return fail(std::move(result), job);
   }
-  result.milliseconds += milliseconds_since(start);
-  submitted_.push_back({job, result});
-  writers_.submit(
-      {.id = job.index,
-       .path = result.path,
-       .width = image.width,
-       .height = image.height,
-       .rgb = std::move(image.rgb),
-       .texts = picture_texts(picture_job(job, settings_), picture_labels(job, settings_))});
+  files_.write(job, std::move(result), std::move(image));
 }
 
 void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) const {
@@ -178,7 +165,11 @@ void RankRenderer::warn_of_cut_prompts(const std::vector<RenderJob>& batch) cons
 std::vector<Latents> RankRenderer::latents_of(std::span<const RenderJob> piece) {
   const RenderJob& first = piece.front();
   if (first.input.empty()) {
-    std::vector<Latents> latents = maker_.denoise(piece, between_);
+    std::vector<Latents> latents =
+        maker_.denoise(piece, [this, last = -1](int step, int steps) mutable {
+          if (std::exchange(last, step) != step) decodes_.serve();
+          return between_(step, steps);
+        });
     if (latents.empty()) throw StoppedError();
     return latents;
   }
@@ -209,20 +200,15 @@ void RankRenderer::out_of_memory(std::span<const RenderJob> piece, const std::st
 void RankRenderer::render_piece(std::span<const RenderJob> piece) {
   const auto start = std::chrono::steady_clock::now();
   std::vector<Latents> latents;
-  const auto guarded = [&](std::span<const RenderJob> jobs, const auto& step) {
-    try {
-      step();
-    } catch (const std::bad_alloc&) {
-      out_of_memory(jobs, "out of memory");
-    } catch (const DeviceError& error) {
-      if (error.code() != ExitCode::no_device) throw;
-      out_of_memory(jobs, error.what());
-    }
-  };
-  guarded(piece, [&] { latents = latents_of(piece); });
+  std::string problem = out_of_memory_in([&] { latents = latents_of(piece); });
+  if (!problem.empty()) {
+    decodes_.finish();  // what was begun before comes before
+    return out_of_memory(piece, problem);
+  }
   const std::int64_t each = milliseconds_since(start) / static_cast<std::int64_t>(piece.size());
   for (std::size_t i = 0; i < latents.size(); ++i) {
-    guarded(piece.subspan(i, 1), [&] { finish_picture(piece[i], latents[i], each); });
+    problem = out_of_memory_in([&] { finish_picture(piece[i], std::move(latents[i]), each); });
+    if (!problem.empty()) out_of_memory(piece.subspan(i, 1), problem);
   }
 }
 
@@ -268,29 +254,38 @@ void RankRenderer::render_batches(JobSource& jobs) {
     render_again();
   }
   do {
-    writers_.flush();
-    drain();
+    finish_pictures();
     render_again();
-  } while ((!submitted_.empty() || !again_.empty()) && problem_.empty() &&
+  } while ((!decodes_.empty() || !files_.empty() || !again_.empty()) && problem_.empty() &&
            stop_requested() == Stop::no);
 }
 
-ExitCode RankRenderer::render(JobSource& jobs) {
+void RankRenderer::finish_pictures() {
+  decodes_.finish();
+  files_.flush();
+  drain();
+}
+
+template <class Step>
+void RankRenderer::give_up_unless_done(const Step& step) {
   try {
-    render_batches(jobs);
+    step();
   } catch (const Error& error) {
     give_up(error.code(), error.what());
   } catch (const std::exception& error) {
     give_up(ExitCode::bug, std::string(error.what()) + " (this is a bug: please report it)");
   }
-  writers_.flush();
+}
+
+ExitCode RankRenderer::render(JobSource& jobs) {
+  give_up_unless_done([&] { render_batches(jobs); });
+  // Pictures that were denoised are decoded and written, whatever ended the rest; a stop at once
+  // drops those that are not decoded.
+  if (stop_requested() != Stop::at_once) give_up_unless_done([&] { decodes_.finish(); });
+  files_.flush();
   drain();
-  try {
-    sink_.all_ended();
-  } catch (const Error& error) {
-    give_up(error.code(), error.what());
-  }
-  const bool jobs_left = jobs_left_ || !again_.empty();
+  give_up_unless_done([&] { sink_.all_ended(); });
+  const bool jobs_left = jobs_left_ || !again_.empty() || !decodes_.empty();
   if (jobs_left && stop_requested() >= Stop::after_batch) {
     give_up(ExitCode::stopped, StoppedError().what());
   }

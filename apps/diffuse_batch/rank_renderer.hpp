@@ -2,22 +2,23 @@
 
 #include <functional>
 #include <map>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "apps/diffuse_batch/decode_queue.hpp"
 #include "apps/diffuse_batch/job_source.hpp"
+#include "apps/diffuse_batch/picture_files.hpp"
 #include "apps/diffuse_batch/picture_maker.hpp"
 #include "apps/diffuse_batch/result_sink.hpp"
 #include "apps/diffuse_batch/run_settings.hpp"
-#include "core/io/png_writer.hpp"
 
 namespace diffuse {
 
-/// Renders the jobs of one rank, batch by batch; files are written by threads of their own while
-/// the next batch is computed. A job that fails is tried again (--retries), then reported, and the
-/// others go on. Looks for requests to stop (stop.hpp).
+/// Renders the jobs of one rank, batch by batch; pictures are decoded, where the device does that
+/// beside, and files are written by threads of their own, while the next batch is denoised. A job
+/// that fails is tried again (--retries), then reported, and the others go on. Looks for requests
+/// to stop (stop.hpp).
 class RankRenderer {
  public:
   /// `at_step` is called between ops.
@@ -32,19 +33,14 @@ class RankRenderer {
   [[nodiscard]] const std::string& problem() const { return problem_; }
 
  private:
-  /// A picture handed to the writers, not yet reported.
-  struct Submitted {
-    RenderJob job;
-    RenderResult result;
-  };
-
   void render_batches(JobSource& jobs);
   void render_batch(std::span<const RenderJob> batch);
   void render_piece(std::span<const RenderJob> piece);
   /// Denoised, or read from the file that the job names. Empty if that failed.
   std::vector<Latents> latents_of(std::span<const RenderJob> piece);
   void warn_of_cut_prompts(const std::vector<RenderJob>& batch) const;
-  void finish_picture(const RenderJob& job, const Latents& latents, std::int64_t milliseconds);
+  void finish_picture(const RenderJob& job, Latents latents, std::int64_t milliseconds);
+  void decoded(const RenderJob& job, RenderResult result, Image image);
   void write_latents(const RenderJob& job, const Latents& latents, RenderResult result);
   void out_of_memory(std::span<const RenderJob> piece, const std::string& what);
 
@@ -56,8 +52,13 @@ class RankRenderer {
   /// Jobs of lines with mistakes.
   void refuse(std::span<const RenderJob> batch);
   void give_up(ExitCode code, const std::string& problem);
+  /// Reports the files that were written.
   void drain();
+  /// Waits for all pictures that were denoised, and reports them.
+  void finish_pictures();
   void render_again();
+  template <class Step>
+  void give_up_unless_done(const Step& step);
   [[nodiscard]] RenderResult result_of(const RenderJob& job, std::int64_t milliseconds) const;
 
   PictureMaker& maker_;
@@ -73,10 +74,8 @@ class RankRenderer {
   std::map<std::int64_t, int> attempts_;  // by index, of jobs that failed before
   std::vector<RenderJob> again_;
 
-  std::mutex mutex_;  // guards written_, filled by the writer threads
-  std::vector<PngWriterPool::Result> written_;
-  std::vector<Submitted> submitted_;
-  PngWriterPool writers_;  // last: its threads use the members above
+  PictureFiles files_;
+  DecodeQueue decodes_;
 };
 
 }  // namespace diffuse

@@ -137,7 +137,7 @@ const Program& Networks::decoder_program() {
       {}, configs_.vae.latent_channels, settings_.height / factor, settings_.width / factor};
   if (!shapes_only_) {
     latents.values = normals(0, latents.channels * latents.height * latents.width);
-    decode_phase_->run(latents, {});
+    static_cast<void>(decode_phase_->begin(latents, {}).take());
   }
   return decode_phase_->program(latents.height, latents.width);
 }

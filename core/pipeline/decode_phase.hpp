@@ -15,8 +15,13 @@ class DecodePhase {
  public:
   DecodePhase(Ops& ops, Arena& arena, const AutoencoderKlDecoder& model);
 
-  /// Empty (width 0) if `observe` asked to stop.
-  Image run(const Latents& latents, const StepObserver& observe);
+  /// Gives the device the work of one picture; where it runs beside the caller, this does not wait
+  /// for it. Pictures end in the order of the calls. Dropped if `observe` asked to stop.
+  [[nodiscard]] PendingImage begin(const Latents& latents, const StepObserver& observe);
+
+  /// Pictures begun from now on are made there, on the same device. The former backend must have
+  /// nothing left to do.
+  void move_to(Ops& ops, Arena& arena);
 
   /// The program for latents of this size, for its costs and memory.
   const Program& program(std::int64_t height, std::int64_t width);
@@ -28,8 +33,8 @@ class DecodePhase {
   };
   Recording& recording(std::int64_t height, std::int64_t width);
 
-  Ops& ops_;
-  Arena& arena_;
+  Ops* ops_;
+  Arena* arena_;
   const AutoencoderKlDecoder& model_;
   Tensor factors_, step_;
   std::map<std::pair<std::int64_t, std::int64_t>, Recording> recordings_;

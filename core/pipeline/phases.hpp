@@ -4,7 +4,10 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
+
+#include "core/tensor/pending_read.hpp"
 
 namespace diffuse {
 
@@ -28,6 +31,25 @@ struct Latents {
 struct Image {
   int width = 0, height = 0;
   std::vector<std::uint8_t> rgb;
+};
+
+/// Pixels that a device may still be at work on.
+class PendingImage {
+ public:
+  /// Of no picture: the work was dropped.
+  PendingImage() = default;
+  PendingImage(int width, int height, std::unique_ptr<PendingRead> rgb)
+      : width_(width), height_(height), rgb_(std::move(rgb)) {}
+
+  [[nodiscard]] bool dropped() const { return rgb_ == nullptr; }
+  /// Whether take() would not wait. Throws DeviceError.
+  [[nodiscard]] bool ready() const { return rgb_->ready(); }
+  /// Waits for the pixels and gives them away: once. Throws DeviceError.
+  [[nodiscard]] Image take() { return {width_, height_, rgb_->take()}; }
+
+ private:
+  int width_ = 0, height_ = 0;
+  std::unique_ptr<PendingRead> rgb_;
 };
 
 /// Called between ops and steps: step in [0, steps). Returning false drops the work in hand.

@@ -49,6 +49,7 @@ struct RenderResult {
   std::string path;   ///< of the picture, as it is to be printed
   std::string error;  ///< one line; empty unless failed
   std::uint64_t seed = 0;
+  /// Its part of the batch's denoising, and its decoding, beside which other work may have run.
   std::int64_t milliseconds = 0;
   int rank = 0;
 

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "core/base/error.hpp"
+#include "core/base/log.hpp"
 #include "core/pipeline/checkpoint_source.hpp"
 #include "core/tensor/shape_backend.hpp"
 
@@ -61,24 +62,47 @@ void StableDiffusion::load(const ModelFolder& folder, bool shapes_only) {
   const PictureSize pixels =
       settings_.usual_size.value_or(PictureSize{configs_.default_size(), configs_.default_size()});
   const PictureSize latents{pixels.height / factor, pixels.width / factor};
-  const auto read = [&]<class Model, class Config>(Component component, const Config& config) {
+  const auto read = [&]<class Model, class Config>(Component component, const Config& config,
+                                                   Ops& ops) {
     const PictureSize usual = component == Component::text_encoder ? PictureSize{} : latents;
     if (shapes_only) {
-      return Model::load(WeightReader(shapes, ops_).sized(usual.height, usual.width), config);
+      return Model::load(WeightReader(shapes, ops).sized(usual.height, usual.width), config);
     }
     CheckpointSource source(folder.weights(component));
-    Model model = load_network<Model>(source, ops_, config, usual);
+    Model model = load_network<Model>(source, ops, config, usual);
     source.drop_pages();
     return model;
   };
-  networks_->vae = read.template operator()<AutoencoderKlDecoder>(Component::vae, configs_.vae);
-  decode_.emplace(ops_, arena_, networks_->vae);
+  if (settings_.decoder_backend != nullptr) {
+    decoder_ops_.emplace(*settings_.decoder_backend, settings_.dtype);
+    decoder_arena_.emplace(*settings_.decoder_backend);
+  }
+  Ops& decoder_ops = decoder_ops_ ? *decoder_ops_ : ops_;
+  networks_->vae =
+      read.template operator()<AutoencoderKlDecoder>(Component::vae, configs_.vae, decoder_ops);
+  decode_.emplace(decoder_ops, decoder_arena_ ? *decoder_arena_ : arena_, networks_->vae);
   if (settings_.decoder_only) return;
   networks_->text_encoder =
-      read.template operator()<ClipTextModel>(Component::text_encoder, configs_.text_encoder);
-  networks_->unet = read.template operator()<UNet2DConditionModel>(Component::unet, configs_.unet);
+      read.template operator()<ClipTextModel>(Component::text_encoder, configs_.text_encoder, ops_);
+  networks_->unet =
+      read.template operator()<UNet2DConditionModel>(Component::unet, configs_.unet, ops_);
   text_.emplace(ops_, arena_, *networks_->text_encoder, tokenizer_);
   denoise_.emplace(ops_, arena_, *networks_->unet);
+}
+
+template <class Step>
+auto StableDiffusion::with_room(const Step& step) {
+  try {
+    return step();
+  } catch (const DeviceError& error) {
+    if (!decoder_arena_ || error.code() != ExitCode::no_device) throw;
+    log()->warn("no memory for a decoder beside the denoiser: they take turns from here on ({})",
+                error.what());
+  }
+  decoder_arena_.reset();
+  decoder_ops_->backend().wait();
+  decode_->move_to(ops_, arena_);
+  return step();
 }
 
 std::shared_ptr<const Schedule> StableDiffusion::schedule_for(const RenderJob& job) {
@@ -139,17 +163,16 @@ std::vector<Latents> StableDiffusion::denoise_texts(
                     .guidance_rescale = batch[i].guidance_rescale});
   }
   const int factor = configs_.vae.scale_factor();
-  return denoise_->run(jobs,
-                       {.height = first.height / factor,
-                        .width = first.width / factor,
-                        .schedule = schedule_for(first),
-                        .noise_source = settings_.noise_source,
-                        .noise_grid = settings_.noise_grid},
-                       observe);
+  const DenoiseSettings settings{.height = first.height / factor,
+                                 .width = first.width / factor,
+                                 .schedule = schedule_for(first),
+                                 .noise_source = settings_.noise_source,
+                                 .noise_grid = settings_.noise_grid};
+  return with_room([&] { return denoise_->run(jobs, settings, observe); });
 }
 
-Image StableDiffusion::decode(const Latents& latents, const StepObserver& observe) {
-  return decode_->run(latents, observe);
+PendingImage StableDiffusion::begin_decode(const Latents& latents, const StepObserver& observe) {
+  return with_room([&] { return decode_->begin(latents, observe); });
 }
 
 void StableDiffusion::load_shapes(const ModelFolder& folder, Backend& backend,
@@ -175,17 +198,20 @@ void StableDiffusion::record(const ModelFolder& folder, const RenderJob& job, in
 }
 
 MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job, int pictures,
-                                 DType dtype) {
+                                 DType dtype, bool beside) {
   MemoryNeed need;
-  const auto add = [&](const Program& program, double& flops) {
-    need.arena = std::max(need.arena, program.arena_bytes());
+  const auto add_flops = [](const Program& program, double& flops) {
     for (const Op& op : program.ops()) flops += cost_of(op).flops;
   };
   record(folder, job, pictures, dtype, [&](const Recorded& recorded) {
     need.weights = recorded.weight_bytes;
-    add(recorded.text, need.encode_flops);
-    add(recorded.step, need.step_flops);
-    add(recorded.decode, need.decode_flops);
+    const std::size_t denoising =
+        std::max(recorded.text.arena_bytes(), recorded.step.arena_bytes());
+    const std::size_t decoding = recorded.decode.arena_bytes();
+    need.arena = beside ? denoising + decoding : std::max(denoising, decoding);
+    add_flops(recorded.text, need.encode_flops);
+    add_flops(recorded.step, need.step_flops);
+    add_flops(recorded.decode, need.decode_flops);
   });
   return need;
 }

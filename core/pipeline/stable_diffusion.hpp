@@ -38,11 +38,12 @@ SchedulerConfig read_scheduler(const SchedulerFile& file, const std::string& pip
 
 /// Bytes that a run on these shapes needs, computed from shapes alone.
 struct MemoryNeed {
-  std::size_t weights = 0, arena = 0;
+  std::size_t weights = 0;
+  std::size_t arena = 0;  ///< of all that exist at once
   double step_flops = 0, decode_flops = 0, encode_flops = 0;
 };
 
-/// Stable Diffusion 1.x and 2.x: the three networks and the three phases on one backend.
+/// Stable Diffusion 1.x and 2.x: the three networks and the three phases on one device.
 class StableDiffusion {
  public:
   struct PictureSize {
@@ -53,6 +54,9 @@ class StableDiffusion {
     NoiseSource noise_source = NoiseSource::cpu;
     std::optional<std::uint64_t> noise_grid{};
     bool decoder_only = false;  ///< for lists of latents: the other networks are not read
+    /// What stands beside the backend (Backend::beside): pictures are decoded there while the next
+    /// batch is denoised, in an arena of their own. Null: on the backend, in turn.
+    Backend* decoder_backend = nullptr;
     /// Pixels of most pictures: a hint for the layout of weights. None: the model's own.
     std::optional<PictureSize> usual_size{};
   };
@@ -65,15 +69,17 @@ class StableDiffusion {
   /// Latents of a batch of jobs with equal settings (`make_batches`). Empty if `observe` asked to
   /// stop.
   std::vector<Latents> denoise(std::span<const RenderJob> batch, const StepObserver& observe);
-  /// Pixels of one picture; width 0 if `observe` asked to stop.
-  Image decode(const Latents& latents, const StepObserver& observe);
+  /// Begins to make the pixels of one picture; dropped if `observe` asked to stop. Also between the
+  /// steps of denoise(), from its observer.
+  [[nodiscard]] PendingImage begin_decode(const Latents& latents, const StepObserver& observe);
 
   [[nodiscard]] const ClipTokenizer& tokenizer() const { return tokenizer_; }
   [[nodiscard]] const StableDiffusionConfigs& configs() const { return configs_; }
 
-  /// Costs of rendering batches of `pictures` jobs like `job`; nothing is loaded.
-  static MemoryNeed need(const ModelFolder& folder, const RenderJob& job, int pictures,
-                         DType dtype);
+  /// Costs of rendering batches of `pictures` jobs like `job`; nothing is loaded. `beside`: there
+  /// is a decoder_backend.
+  static MemoryNeed need(const ModelFolder& folder, const RenderJob& job, int pictures, DType dtype,
+                         bool beside);
   /// Calls `visit` for the ops of encoding, of a step and of decoding of such a batch; nothing is
   /// loaded, and the operands lie nowhere.
   static void for_each_op(const ModelFolder& folder, const RenderJob& job, int pictures,
@@ -105,6 +111,10 @@ class StableDiffusion {
                                      std::span<const std::size_t> positions,
                                      const StepObserver& observe);
 
+  /// Performs `step`; where memory is short, once more without a decoder beside the denoiser.
+  template <class Step>
+  auto with_room(const Step& step);
+
   Settings settings_;
   ClipTokenizer tokenizer_;
   StableDiffusionConfigs configs_;
@@ -112,6 +122,8 @@ class StableDiffusion {
   std::string pipeline_class_;
   Ops ops_;
   Arena arena_;
+  std::optional<Ops> decoder_ops_;
+  std::optional<Arena> decoder_arena_;  ///< while pictures are decoded beside the denoising
   std::unique_ptr<Networks> networks_;
   std::optional<TextPhase> text_;
   std::optional<DenoisePhase> denoise_;

@@ -5,8 +5,11 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/tensor/op.hpp"
+#include "core/tensor/pending_read.hpp"
 #include "core/tensor/weight_memory.hpp"
 
 namespace diffuse {
@@ -46,6 +49,13 @@ class Backend {
   virtual void write(std::span<const std::byte> host, const Tensor& to) = 0;
   /// Waits for the device, then copies a contiguous tensor to the host.
   virtual void read(const Tensor& from, std::span<std::byte> host) = 0;
+  /// Begins to copy a contiguous tensor to the host, behind the work given so far; work given later
+  /// may overwrite the tensor. Where nothing runs beside the caller, the bytes are there at once.
+  [[nodiscard]] virtual std::unique_ptr<PendingRead> begin_read(const Tensor& from) {
+    std::vector<std::uint8_t> bytes(from.bytes());
+    read(from, std::as_writable_bytes(std::span(bytes)));
+    return std::make_unique<FinishedRead>(std::move(bytes));
+  }
 
   /// The layout that this backend's kernels want, made from views of a file; the views may go
   /// afterwards. Several parts are stacked along the first dimension (fused query, key and value).
@@ -69,6 +79,10 @@ class Backend {
   }
   /// Waits until the device has done what it was given.
   virtual void wait() {}
+  /// Another backend on the same device: what it is given runs beside this one's work, with the
+  /// same choices of kernels, and may use this one's memory once wait() has returned. Null where
+  /// both would only take turns, and from decorators, which would not see it.
+  [[nodiscard]] virtual std::unique_ptr<Backend> beside() { return nullptr; }
 
   /// What follows belongs to a range of that name, inside the ranges begun before; for the
   /// timelines of profilers. end_range() does not throw.

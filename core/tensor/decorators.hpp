@@ -23,6 +23,9 @@ class ForwardingBackend : public Backend {
   }
   void write(std::span<const std::byte> host, const Tensor& to) override { inner_.write(host, to); }
   void read(const Tensor& from, std::span<std::byte> host) override { inner_.read(from, host); }
+  [[nodiscard]] std::unique_ptr<PendingRead> begin_read(const Tensor& from) override {
+    return inner_.begin_read(from);
+  }
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override {
     return inner_.prepare(parts, use);
   }

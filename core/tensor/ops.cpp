@@ -112,12 +112,10 @@ std::vector<float> Ops::download(const Tensor& from) {
   return out;
 }
 
-std::vector<std::uint8_t> Ops::download_bytes(const Tensor& from) {
+std::unique_ptr<PendingRead> Ops::begin_download(const Tensor& from) {
   require(recording_ == nullptr, "read", "not allowed inside a recording");
   require_contiguous(from, "read", "the tensor");
-  std::vector<std::uint8_t> out(from.bytes());
-  backend_.read(from, std::as_writable_bytes(std::span(out)));
-  return out;
+  return backend_.begin_read(from);
 }
 
 Weight Ops::prepare(std::span<const StoredWeight> parts, const WeightUse& use) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -31,7 +32,8 @@ class Ops {
   void write_bytes(std::span<const std::byte> values, const Tensor& to);
   /// Values of an f32 tensor.
   [[nodiscard]] std::vector<float> download(const Tensor& from);
-  [[nodiscard]] std::vector<std::uint8_t> download_bytes(const Tensor& from);
+  /// Bytes of any tensor, without waiting for them (Backend::begin_read).
+  [[nodiscard]] std::unique_ptr<PendingRead> begin_download(const Tensor& from);
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use);
 
   /// While it lives, ops belong to a range of that name (Backend::begin_range).

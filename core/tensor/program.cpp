@@ -117,8 +117,8 @@ void Program::bind(const Backend& backend, std::byte* base) {
 }
 
 bool Program::run(Backend& backend, Arena& arena, const std::function<bool(std::size_t)>& between) {
-  bind(backend, arena.reserve(arena_bytes_));
   if (between && !ops_.empty() && !between(0)) return false;
+  bind(backend, arena.reserve(arena_bytes_));
   return backend.replay(kept_, [&] {
     OpenRanges ranges(backend);
     auto mark = marks_.begin();

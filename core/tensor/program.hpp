@@ -42,8 +42,8 @@ class Program {
   [[nodiscard]] std::size_t live_bytes() const { return live_bytes_; }
 
   /// Performs all ops in order; tensors are placed in `arena` first. Calls `between(i)` before op
-  /// i, if given; stops and returns false when it returns false. A backend that replays the ops as
-  /// one is asked before the first op only.
+  /// i, if given; stops and returns false when it returns false. For a backend that replays the ops
+  /// as one, before the first op only. `between(0)` may run other programs, also in `arena`.
   bool run(Backend& backend, Arena& arena, const std::function<bool(std::size_t)>& between = {});
 
  private:

@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include "core/base/error.hpp"
 #include "kernels/cuda/op_kernels.hpp"
@@ -25,11 +26,15 @@ bool wants_plain_kernels() {
 }  // namespace
 
 CudaBackend::CudaBackend(int device_index, PlanRule rule)
-    : stream_(std::make_shared<DeviceStream>(usable_device(device_index))),
+    : CudaBackend(usable_device(device_index), rule, nullptr) {}
+
+CudaBackend::CudaBackend(int device, PlanRule rule, std::shared_ptr<PlanTable> table)
+    : stream_(std::make_shared<DeviceStream>(device)),
       workspace_(*stream_),
       staging_(*stream_),
+      reads_(*stream_),
       plain_(wants_plain_kernels()),
-      plans_(*stream_, workspace_, rule),
+      plans_(*stream_, workspace_, rule, std::move(table)),
       graphs_(*stream_) {
   check(cudaGetDeviceProperties(&properties_, stream_->device()), "asking for its properties");
   if (!kernels_run_here()) {
@@ -90,6 +95,11 @@ void CudaBackend::read(const Tensor& from, std::span<std::byte> host) {
   staging_.read(from.data<void>(), host.data(), host.size());
 }
 
+std::unique_ptr<PendingRead> CudaBackend::begin_read(const Tensor& from) {
+  use_device();
+  return reads_.begin(from.data<void>(), from.bytes());
+}
+
 void CudaBackend::execute(const Op& op) {
   use_device();
   std::visit(
@@ -118,6 +128,11 @@ bool CudaBackend::replay(std::unique_ptr<Replay>& kept, const std::function<bool
 void CudaBackend::wait() {
   use_device();
   stream_->wait();
+}
+
+std::unique_ptr<Backend> CudaBackend::beside() {
+  return std::unique_ptr<Backend>(
+      new CudaBackend(stream_->device(), plans_.rule(), plans_.shared_table()));
 }
 
 }  // namespace diffuse::cuda

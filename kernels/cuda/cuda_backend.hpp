@@ -7,6 +7,7 @@
 #include "core/tensor/backend.hpp"
 #include "kernels/cuda/device.hpp"
 #include "kernels/cuda/graph_replay.hpp"
+#include "kernels/cuda/pinned_reads.hpp"
 #include "kernels/cuda/plans.hpp"
 
 namespace diffuse::cuda {
@@ -29,12 +30,16 @@ class CudaBackend final : public Backend, public PlannedBackend {
   [[nodiscard]] std::shared_ptr<void> allocate(std::size_t bytes) override;
   void write(std::span<const std::byte> host, const Tensor& to) override;
   void read(const Tensor& from, std::span<std::byte> host) override;
+  [[nodiscard]] std::unique_ptr<PendingRead> begin_read(const Tensor& from) override;
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void execute(const Op& op) override;
   Planner& planner() override { return plans_; }
 
   bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override;
   void wait() override;
+  /// A stream, library handles and workspace of its own, and the plan table of this one, whose
+  /// Planner::use() comes before.
+  [[nodiscard]] std::unique_ptr<Backend> beside() override;
   /// NVTX ranges.
   void begin_range(const std::string& name) override;
   void end_range() override;
@@ -47,11 +52,14 @@ class CudaBackend final : public Backend, public PlannedBackend {
   [[nodiscard]] std::string device_id() const override;
 
  private:
+  /// `device` as CUDA counts; `table` as CudaPlans takes it.
+  CudaBackend(int device, PlanRule rule, std::shared_ptr<PlanTable> table);
   void use_device() const;
 
   std::shared_ptr<DeviceStream> stream_;
   DeviceWorkspace workspace_;
   Staging staging_;
+  PinnedReads reads_;
   Context context_;
   cudaDeviceProp properties_{};
   bool plain_ = false;

@@ -20,7 +20,10 @@ EventTimer::EventTimer(DeviceStream& stream, std::function<bool(std::size_t)> ru
     : stream_(stream),
       run_(std::move(run)),
       begin_(make_timing_event()),
-      end_(make_timing_event()) {}
+      end_(make_timing_event()) {
+  // What a backend on another stream was given would run beside the candidates.
+  check(cudaDeviceSynchronize(), "timing a kernel");
+}
 
 double EventTimer::seconds(std::size_t candidate) {
   check(cudaEventRecord(begin_.get(), stream_.get()), "timing a kernel");

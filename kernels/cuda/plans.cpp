@@ -1,5 +1,7 @@
 #include "kernels/cuda/plans.hpp"
 
+#include <utility>
+
 #include "core/base/error.hpp"
 
 namespace diffuse::cuda {
@@ -22,28 +24,29 @@ PlanTable empty_table(int device) {
 
 }  // namespace
 
-CudaPlans::CudaPlans(DeviceStream& stream, Workspace& workspace, PlanRule rule)
+CudaPlans::CudaPlans(DeviceStream& stream, Workspace& workspace, PlanRule rule,
+                     std::shared_ptr<PlanTable> table)
     : rule_(rule),
       device_(stream.device()),
-      table_(empty_table(device_)),
+      table_(table ? std::move(table) : std::make_shared<PlanTable>(empty_table(device_))),
       cudnn_(stream),
-      convolutions_(cudnn_, stream, workspace, table_, rule),
-      linears_(stream, workspace, table_, rule),
-      attentions_(cudnn_, stream, workspace, table_, rule) {}
+      convolutions_(cudnn_, stream, workspace, *table_, rule),
+      linears_(stream, workspace, *table_, rule),
+      attentions_(cudnn_, stream, workspace, *table_, rule) {}
 
 std::string CudaPlans::numerics() const {
-  std::string text = "cudnn " + table_.machine.cudnn + " cublaslt " + table_.machine.cublaslt;
+  std::string text = "cudnn " + table_->machine.cudnn + " cublaslt " + table_->machine.cublaslt;
   if (rule_ == PlanRule::fast) return text + " fast plans";
-  return table_.tuned.empty() ? text : text + " plans " + table_.tuned;
+  return table_->tuned.empty() ? text : text + " plans " + table_->tuned;
 }
 
 void CudaPlans::use(PlanTable table) {
-  if (!table.machine.fits(table_.machine)) {
+  if (!table.machine.fits(table_->machine)) {
     throw DeviceError("the plan table is for " + table.machine.text() + ", and this is " +
-                      table_.machine.text() + "; make one here with --tune-plans");
+                      table_->machine.text() + "; make one here with --tune-plans");
   }
-  table.machine = table_.machine;
-  table_ = std::move(table);
+  table.machine = table_->machine;
+  *table_ = std::move(table);
   convolutions_.forget();
   linears_.forget();
   attentions_.forget();

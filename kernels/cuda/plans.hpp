@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "kernels/cuda/attention_plans.hpp"
@@ -12,14 +13,20 @@ namespace diffuse::cuda {
 /// What libraries do for the backend, and one table of which of their kernels do it.
 class CudaPlans final : public Planner {
  public:
-  CudaPlans(DeviceStream& stream, Workspace& workspace, PlanRule rule);
+  /// `table`: that of plans on another stream of the same device, so that both keep to what either
+  /// chooses; no use() of either after that. Null: a new one.
+  CudaPlans(DeviceStream& stream, Workspace& workspace, PlanRule rule,
+            std::shared_ptr<PlanTable> table);
+
+  [[nodiscard]] PlanRule rule() const { return rule_; }
+  [[nodiscard]] const std::shared_ptr<PlanTable>& shared_table() const { return table_; }
 
   /// Part of numerics(): library versions, and "fast plans" or the table that choices came from.
   [[nodiscard]] std::string numerics() const;
 
-  [[nodiscard]] PlanMachine machine() const override { return table_.machine; }
+  [[nodiscard]] PlanMachine machine() const override { return table_->machine; }
   void use(PlanTable table) override;
-  [[nodiscard]] const PlanTable& table() const override { return table_; }
+  [[nodiscard]] const PlanTable& table() const override { return *table_; }
   void plan(const PlanShape& shape) override;
   void tune(const PlanShape& shape) override;
 
@@ -31,7 +38,7 @@ class CudaPlans final : public Planner {
  private:
   PlanRule rule_;
   int device_;
-  PlanTable table_;
+  std::shared_ptr<PlanTable> table_;
   CudnnHandle cudnn_;
   ConvolutionPlans convolutions_;
   LinearPlans linears_;

@@ -111,10 +111,10 @@ Weight Device::prepare(const Array& array, const WeightUse& use, DType stored) {
 }
 
 std::vector<std::uint8_t> Device::bytes(const Tensor& tensor) {
-  if (tensor.contiguous()) return ops_.download_bytes(tensor);
+  if (tensor.contiguous()) return ops_.begin_download(tensor)->take();
   Tensor packed = ops_.make(tensor.dtype(), tensor.shape());
   ops_.copy(tensor, packed);
-  return ops_.download_bytes(packed);
+  return ops_.begin_download(packed)->take();
 }
 
 std::vector<double> Device::values(const Tensor& tensor) {

@@ -1,10 +1,12 @@
 #include "tests/cuda_on_host/fake_runtime.hpp"
 
 #include <cuda_runtime_api.h>
+#include <sys/mman.h>
 
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 
 using Work = std::vector<std::function<void()>>;
 
@@ -13,6 +15,7 @@ struct CUstream_st {
   bool capturing = false;
   Work captured;
   std::size_t done = 0, queued = 0;
+  std::size_t freed = 0;  // bytes, by work that is still queued
 };
 struct CUevent_st {
   CUstream_st* stream = nullptr;
@@ -27,6 +30,13 @@ struct CUgraphExec_st {
 
 namespace fake_cuda {
 namespace {
+
+CUstream_st* captured_stream = nullptr;
+std::map<void*, std::size_t> sizes;  // of device memory
+
+void note_call_for(const CUstream_st& stream) {
+  if (captured_stream != nullptr && captured_stream != &stream) ++runtime().beside_capture;
+}
 
 void run_until(CUstream_st& stream, std::size_t count) {
   while (stream.done < count) {
@@ -45,12 +55,13 @@ Runtime& runtime() {
 
 void enqueue(void* stream, std::function<void()> work) {
   auto& s = *static_cast<CUstream_st*>(stream);
+  note_call_for(s);
   if (s.capturing) {
     s.captured.push_back(std::move(work));
     return;
   }
   s.work.push_back(std::move(work));
-  ++s.queued;
+  if (s.queued++ == 0) ++runtime().streams;
 }
 
 bool is_capturing(void* stream) { return static_cast<CUstream_st*>(stream)->capturing; }
@@ -108,6 +119,13 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->after = stream->queued;
   return cudaSuccess;
 }
+cudaError_t cudaEventQuery(cudaEvent_t event) {
+  CUstream_st* stream = event->stream;
+  if (stream == nullptr) return cudaSuccess;
+  fake_cuda::note_call_for(*stream);
+  if (stream->done < event->after) fake_cuda::run_until(*stream, stream->done + 1);
+  return stream->done < event->after ? cudaErrorNotReady : cudaSuccess;
+}
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->stream != nullptr) fake_cuda::run_until(*event->stream, event->after);
   return cudaSuccess;
@@ -124,17 +142,33 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr, void* value)
 }
 cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
   if (stream->capturing) return cudaErrorStreamCaptureUnsupported;
-  *memory = std::malloc(bytes);
+  const std::size_t others = runtime().memory_used - stream->freed;
+  if (others > runtime().memory || bytes > runtime().memory - others) {
+    return cudaErrorMemoryAllocation;
+  }
+  *memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (*memory == MAP_FAILED) return cudaErrorMemoryAllocation;
+  std::memset(*memory, 0xFF, bytes);
+  fake_cuda::sizes[*memory] = bytes;
+  runtime().memory_used += bytes;
   ++runtime().allocations;
   return cudaSuccess;
 }
 cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
-  fake_cuda::enqueue(stream, [memory] { std::free(memory); });
+  const std::size_t bytes = fake_cuda::sizes.at(memory);
+  fake_cuda::sizes.erase(memory);
+  stream->freed += bytes;
+  fake_cuda::enqueue(stream, [=] {
+    ::munmap(memory, bytes);
+    stream->freed -= bytes;
+    runtime().memory_used -= bytes;
+  });
   --runtime().allocations;
   return cudaSuccess;
 }
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes) {
   *memory = std::malloc(bytes);
+  ++runtime().pinned;
   return cudaSuccess;
 }
 cudaError_t cudaFreeHost(void* memory) {
@@ -150,6 +184,7 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (runtime().capture_fails) return cudaErrorStreamCaptureUnsupported;
   stream->capturing = true;
+  fake_cuda::captured_stream = stream;
   ++runtime().captures;
   return cudaSuccess;
 }
@@ -157,6 +192,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = new CUgraph_st{std::move(stream->captured)};
   stream->captured.clear();
   stream->capturing = false;
+  fake_cuda::captured_stream = nullptr;
   ++runtime().graphs;
   return cudaSuccess;
 }

@@ -5,6 +5,7 @@
 
 #include "core/base/error.hpp"
 #include "kernels/cuda/graph_replay.hpp"
+#include "kernels/cuda/pinned_reads.hpp"
 #include "tests/cuda_on_host/fake_runtime.hpp"
 
 namespace diffuse::cuda {
@@ -134,6 +135,57 @@ TEST_CASE("bytes reach the device and come back, however late the stream copies"
     std::vector<std::byte> back(all.size());
     staging.read(memory.get(), back.data(), back.size());
     CHECK((all == back));
+  }
+  CHECK(runtime().allocations == 0);
+  stream.reset();
+  CHECK(runtime().events == 0);
+}
+
+TEST_CASE("reads under way have their own buffers, which are used again once they are free") {
+  constexpr std::size_t kBytes = 1000;
+  runtime() = {};
+  auto stream = std::make_shared<DeviceStream>(0);
+  {
+    PinnedReads reads(*stream);
+    const std::shared_ptr<void> memory = stream->allocate(kBytes);
+    // Each read is of another value, and the next work of the stream overwrites it.
+    const auto begin = [&](int value, std::size_t bytes) {
+      fake_cuda::enqueue(stream->get(), [=] { std::memset(memory.get(), value, kBytes); });
+      return reads.begin(memory.get(), bytes);
+    };
+    const auto all = [](int value, std::size_t bytes) {
+      return std::vector<std::uint8_t>(bytes, static_cast<std::uint8_t>(value));
+    };
+
+    auto first = begin(1, kBytes);
+    auto second = begin(2, kBytes);
+    CHECK(runtime().pinned == 2);
+    CHECK_FALSE(first->ready());  // the write is done now,
+    CHECK(first->ready());        // and the copy
+    CHECK_FALSE(second->ready());
+    CHECK(second->take() == all(2, kBytes));
+    CHECK(first->take() == all(1, kBytes));
+
+    // A smaller one fits into a buffer that is free; given up before its copy, it holds on to it.
+    first.reset();
+    for (int i = 0; i < 4; ++i) fake_cuda::enqueue(stream->get(), [] {});
+    begin(3, 10).reset();
+    CHECK(runtime().pinned == 2);
+    second.reset();
+    auto third = begin(4, kBytes);
+    auto fourth = begin(5, kBytes);
+    CHECK(runtime().pinned == 3);
+    CHECK(fourth->take() == all(5, kBytes));
+    CHECK(third->take() == all(4, kBytes));
+
+    // None of the buffers is large enough.
+    third.reset();
+    fourth.reset();
+    const std::shared_ptr<void> large = stream->allocate(2 * kBytes);
+    static_cast<void>(reads.begin(large.get(), 2 * kBytes)->take());
+    CHECK(runtime().pinned == 4);
+    CHECK(reads.begin(memory.get(), 0)->take().empty());
+    stream->wait();
   }
   CHECK(runtime().allocations == 0);
   stream.reset();

@@ -52,7 +52,7 @@ std::map<std::int64_t, Result> render(StableDiffusion& model, const std::vector<
     const std::vector<Latents> latents = model.denoise(batch, {});
     REQUIRE(latents.size() == batch.size());
     for (std::size_t i = 0; i < batch.size(); ++i) {
-      results[batch[i].index] = {latents[i].values, model.decode(latents[i], {}).rgb};
+      results[batch[i].index] = {latents[i].values, model.begin_decode(latents[i], {}).take().rgb};
     }
   }
   return results;

@@ -115,7 +115,7 @@ void check_case(const nlohmann::json& c, const test::Goldens& goldens) {
   std::vector<std::uint8_t> pixels;
   for (const Latents& one : latents) {
     all.insert(all.end(), one.values.begin(), one.values.end());
-    const Image image = model.decode(one, {});
+    const Image image = model.begin_decode(one, {}).take();
     pixels.insert(pixels.end(), image.rgb.begin(), image.rgb.end());
   }
   const std::vector<float> want = goldens.values(name + ".latents");

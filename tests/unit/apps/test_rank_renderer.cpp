@@ -1,114 +1,16 @@
-// Jobs that fail, and memory that is too small, with a stand-in for the model that fails on demand.
-#include "apps/diffuse_batch/rank_renderer.hpp"
-
+// Jobs that fail, and memory that is too small.
 #include <catch2/catch.hpp>
 #include <functional>
-#include <limits>
 #include <map>
 #include <new>
 
-#include "tests/unit/io/io_test_files.hpp"
+#include "tests/unit/apps/rank_run.hpp"
 
 using namespace diffuse;
-using diffuse::test::TemporaryFolder;
+using diffuse::test::Run;
+using diffuse::test::StandIn;
 
 namespace {
-
-constexpr int kSide = 16;
-
-/// Latents hold the index of their job; pictures are a ramp that begins there.
-class StandIn final : public PictureMaker {
- public:
-  using Batch = std::span<const RenderJob>;
-
-  /// May throw, before the latents of a batch are made.
-  std::function<void(Batch)> before_denoise = [](Batch) {};
-  /// Whether this attempt at a job, counted from 1, comes to latents that are not finite.
-  std::function<bool(std::int64_t index, int attempt)> spoils = [](std::int64_t, int) {
-    return false;
-  };
-  std::function<void(std::int64_t index)> before_decode = [](std::int64_t) {};
-  std::vector<std::size_t> batches;      // sizes of all that were begun
-  std::map<std::int64_t, int> attempts;  // by index, those that came to latents
-
-  std::vector<Latents> denoise(Batch batch, const StepObserver& between) override {
-    batches.push_back(batch.size());
-    if (!between(0, 1)) return {};
-    before_denoise(batch);
-    std::vector<Latents> latents;
-    for (const RenderJob& job : batch) {
-      const bool bad = spoils(job.index, ++attempts[job.index]);
-      const float value =
-          bad ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(job.index);
-      latents.push_back({.values = {value}, .channels = 1, .height = kSide, .width = kSide});
-    }
-    return latents;
-  }
-
-  Image decode(const Latents& latents, const StepObserver& /*between*/) override {
-    const auto index = static_cast<std::int64_t>(latents.values[0]);
-    before_decode(index);
-    Image image{kSide, kSide, {}};
-    for (int i = 0; i < 3 * kSide * kSide; ++i) {
-      image.rgb.push_back(static_cast<std::uint8_t>(index + i));
-    }
-    return image;
-  }
-
-  [[nodiscard]] CutPrompt cut_from(const RenderJob& /*job*/) const override { return {}; }
-};
-
-/// One rank's run over `count` jobs; what it came to.
-struct Run {
-  explicit Run(int batch_size, int retries = 0) {
-    settings.options.output_dir = folder.path().string();
-    settings.options.retries = retries;
-    settings.batch_size = batch_size;
-  }
-
-  void render(int count) {
-    std::vector<RenderJob> jobs;
-    for (int i = 0; i < count; ++i) {
-      RenderJob job;
-      job.index = i;
-      job.line = i + 1;
-      job.prompt = "a cat";
-      job.width = job.height = kSide;
-      job.file_name = std::to_string(i) + ".png";
-      jobs.push_back(job);
-    }
-    ResultSink sink(settings, 0, [this](const RenderResult& result) {
-      ++told[result.index];
-      results[result.index] = result;
-    });
-    FixedJobs source(std::move(jobs), settings.batch_size);
-    RankRenderer renderer(maker, settings, 0, sink, [](int, int) {});
-    code = renderer.render(source);
-    problem = renderer.problem();
-  }
-
-  /// Whether exactly these indices are done, told once each and with a file, and those failed.
-  void check(const std::vector<std::int64_t>& done, const std::vector<std::int64_t>& failed) {
-    std::vector<std::int64_t> is_done, has_failed;
-    for (const auto& [index, result] : results) {
-      CHECK(told[index] == 1);
-      const bool ok = result.status == RenderStatus::done;
-      (ok ? is_done : has_failed).push_back(index);
-      CHECK(std::filesystem::exists(folder.path() / (std::to_string(index) + ".png")) == ok);
-      CHECK(result.error.empty() == ok);
-    }
-    CHECK(is_done == done);
-    CHECK(has_failed == failed);
-  }
-
-  TemporaryFolder folder;
-  RunSettings settings;
-  StandIn maker;
-  std::map<std::int64_t, RenderResult> results;
-  std::map<std::int64_t, int> told;
-  ExitCode code = ExitCode::ok;
-  std::string problem;
-};
 
 using Sizes = std::vector<std::size_t>;
 
