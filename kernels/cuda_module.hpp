@@ -7,7 +7,7 @@
 
 /// Grows with any change to Backend, BackendOptions or what they hold: the module and the program
 /// must have been built from the same source.
-inline constexpr int kDiffuseCudaAbi = 5;
+inline constexpr int kDiffuseCudaAbi = 6;
 
 /// Exported as `diffuse_cuda_module`. With a null `options` only looks for a usable GPU. Returns a
 /// backend to delete, or null, then `*problem` holds a message that stays valid for the process

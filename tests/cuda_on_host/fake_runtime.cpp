@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <memory>
 
 using Work = std::vector<std::function<void()>>;
 
@@ -17,6 +18,7 @@ struct CUstream_st {
 struct CUevent_st {
   CUstream_st* stream = nullptr;
   std::size_t after = 0;
+  std::shared_ptr<double> milliseconds;  // where it tells the time
 };
 struct CUgraph_st {
   Work work;
@@ -98,6 +100,15 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   ++runtime().events;
   return cudaSuccess;
 }
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new CUevent_st{nullptr, 0, std::make_shared<double>()};
+  ++runtime().events;
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = static_cast<float>(*end->milliseconds - *begin->milliseconds);
+  return cudaSuccess;
+}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   --runtime().events;
@@ -105,6 +116,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->stream = stream;
+  if (event->milliseconds) {
+    fake_cuda::enqueue(stream, [time = event->milliseconds] { *time = runtime().milliseconds; });
+  }
   event->after = stream->queued;
   return cudaSuccess;
 }
@@ -144,6 +158,11 @@ cudaError_t cudaFreeHost(void* memory) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   fake_cuda::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  fake_cuda::enqueue(stream, [=] { std::memset(to, value, bytes); });
   return cudaSuccess;
 }
 

@@ -130,9 +130,10 @@ Problem region_problem(int columns, bool transposed) {
   const unsigned region = kRegionRow * static_cast<unsigned>(rows);
   for (int r = 0; r < rows; ++r) {
     for (int c = 0; c < across; ++c) {
-      const std::size_t at = static_cast<unsigned>(c / 16) * region +
-                             region_offset(static_cast<unsigned>(r), c / 8 % 2) +
-                             static_cast<unsigned>(c % 8 * 2);
+      const std::size_t at =
+          static_cast<unsigned>(c / 16) * region +
+          region_offset(static_cast<unsigned>(r), static_cast<unsigned>(c / 8 % 2)) +
+          static_cast<unsigned>(c % 8 * 2);
       p.shared.emplace_back(at, transposed ? b_of(r, c) : b_of(c, r));
     }
   }
