@@ -66,7 +66,7 @@ part1() {
   local sanitizer tool
   sanitizer=$(command -v compute-sanitizer || echo "${CUDA_HOME:-/usr/local/cuda}/bin/compute-sanitizer")
   [ -x "$sanitizer" ] || { echo "compute-sanitizer: not run, not found"; return; }
-  # The first test case alone: every op against its definition, with the libraries and without.
+  # Every op against its definition, with the libraries and without, and attention by wgmma where there is such.
   for tool in memcheck racecheck initcheck; do
     stage 55 "$tool" "$sanitizer" --tool $tool --error-exitcode 9 "$pack/bin/test_cuda_device" "*its definition gives*"
   done

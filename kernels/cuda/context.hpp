@@ -20,6 +20,7 @@ struct Context {
   void* stream = nullptr;  ///< a cudaStream_t
   Workspace* workspace = nullptr;
   bool tensor_cores = false;  ///< mma.m16n8k16 and cp.async: compute capability 8.0 and newer
+  bool warpgroups = false;    ///< wgmma: compute capability 9.0 and no other
 };
 
 }  // namespace diffuse::cuda

@@ -1,5 +1,4 @@
-#include "kernels/cuda/mma_tile.cuh"
-#include "kernels/cuda/op_kernels.hpp"
+#include "kernels/cuda/flash_rows.cuh"
 
 // Flash attention on tensor cores (Dao 2023, arXiv:2307.08691). A warp keeps 16 queries in
 // registers as A fragments; keys and values come through shared memory in two buffers, the next
@@ -12,14 +11,6 @@ namespace {
 constexpr int kWarps = 4;
 constexpr int kThreads = 32 * kWarps;
 constexpr int kQueries = 16 * kWarps;  // of a block
-
-struct FlashOperands {
-  const void *q, *k, *v;
-  void* y;
-  std::int64_t queries, keys, q_stride, k_stride, v_stride, y_stride;
-  float scale_log2;  // scale / ln 2: the softmax is taken to the base of 2
-  bool causal;
-};
 
 template <int D>
 struct Tiles {
@@ -54,29 +45,6 @@ __device__ void clear_padding(T* tile) {
     }
   }
 }
-
-// The A fragments of a warp's 16 queries, straight from memory.
-template <class T, int D>
-__device__ void load_queries(unsigned (&fragments)[Tiles<D>::kPadded / 16][4], const T* q,
-                             std::int64_t stride, std::int64_t row, std::int64_t queries) {
-  const int column = 2 * static_cast<int>(threadIdx.x % 4);
-  for (int step = 0; step < Tiles<D>::kPadded / 16; ++step) {
-    for (int i = 0; i < 4; ++i) {
-      const std::int64_t r = row + 8 * (i % 2);
-      const int c = 16 * step + column + 8 * (i / 2);
-      fragments[step][i] = 0;
-      if (r < queries && c < D) memcpy(&fragments[step][i], q + r * stride + c, 4);
-    }
-  }
-}
-
-// What a warp carries from tile to tile: for its two rows a lane, maximum and sum; the output.
-template <int D>
-struct RowState {
-  float most[2] = {-INFINITY, -INFINITY};
-  float sum[2] = {0, 0};
-  float out[D / 8][4] = {};
-};
 
 // Scores of one tile: q k^T, scaled to the base of 2, -inf where a key is not to be seen.
 template <class T, int D>
@@ -150,24 +118,6 @@ __device__ void add_values(const float (&scores)[Tiles<D>::kKeys / 8][4], const 
   }
 }
 
-template <class T, int D>
-__device__ void store_rows(const RowState<D>& state, T* y, std::int64_t stride, std::int64_t row,
-                           std::int64_t queries) {
-  const int column = 2 * static_cast<int>(threadIdx.x % 4);
-  for (int half = 0; half < 2; ++half) {
-    float sum = state.sum[half];
-    for (int mask = 1; mask <= 2; mask *= 2) sum += __shfl_xor_sync(0xFFFFFFFFU, sum, mask);
-    const std::int64_t r = row + 8 * half;
-    if (r >= queries) continue;
-    const float inverse = 1.0F / sum;
-    for (int n = 0; n < D / 8; ++n) {
-      const unsigned pair =
-          pack<T>(state.out[n][2 * half] * inverse, state.out[n][2 * half + 1] * inverse);
-      *reinterpret_cast<unsigned*>(y + r * stride + 8 * n + column) = pair;
-    }
-  }
-}
-
 // Grid (query tiles, heads, pictures).
 template <class T, int D>
 __global__ void __launch_bounds__(kThreads) flash_attention_kernel(FlashOperands op) {
@@ -207,7 +157,7 @@ __global__ void __launch_bounds__(kThreads) flash_attention_kernel(FlashOperands
     add_values<T, D>(scores, shared + (2 + buffer) * kTile, state);
     __syncthreads();
   }
-  store_rows<T, D>(state, y, op.y_stride, row, op.queries);
+  store_rows<T, D, D>(state, y, op.y_stride, row, op.queries);
 #endif
 }
 
@@ -218,33 +168,13 @@ void launch_flash(const FlashOperands& operands, const AttentionOp& op, const Co
   launch(context, flash_attention_kernel<T, D>, grid, kThreads, Tiles<D>::kShared, operands);
 }
 
-bool reachable(const Tensor& rows) {
-  return reinterpret_cast<std::uintptr_t>(rows.data<std::byte>()) % 16 == 0 &&
-         rows.row_stride() % 8 == 0;
-}
-
 }  // namespace
 
 bool run_flash_attention(const AttentionOp& op, const Context& context) {
-  const DType dtype = op.q.dtype();
-  if (!context.tensor_cores || (dtype != DType::f16 && dtype != DType::bf16)) return false;
-  if (!reachable(op.q) || !reachable(op.k) || !reachable(op.v) || !reachable(op.y)) return false;
-  const std::int64_t head_dim = op.q.shape().back() / op.heads;
-  FlashOperands operands{};
-  operands.q = op.q.data<void>();
-  operands.k = op.k.data<void>();
-  operands.v = op.v.data<void>();
-  operands.y = op.y.data<void>();
-  operands.queries = op.q.shape()[1];
-  operands.keys = op.k.shape()[1];
-  operands.q_stride = op.q.row_stride();
-  operands.k_stride = op.k.row_stride();
-  operands.v_stride = op.v.row_stride();
-  operands.y_stride = op.y.row_stride();
-  operands.scale_log2 = op.scale * 1.44269504088896341F;
-  operands.causal = op.causal;
-  const auto with_dim = [&]<class T>(T*) {
-    switch (head_dim) {
+  if (!context.tensor_cores || !suits_flash(op)) return false;
+  const FlashOperands operands = flash_operands(op);
+  return with_half(op.q.dtype(), [&]<class T>(T*) {
+    switch (op.q.shape().back() / op.heads) {
       case 40:
         launch_flash<T, 40>(operands, op, context);
         return true;
@@ -260,9 +190,7 @@ bool run_flash_attention(const AttentionOp& op, const Context& context) {
       default:
         return false;
     }
-  };
-  return dtype == DType::f16 ? with_dim(static_cast<__half*>(nullptr))
-                             : with_dim(static_cast<__nv_bfloat16*>(nullptr));
+  });
 }
 
 }  // namespace diffuse::cuda

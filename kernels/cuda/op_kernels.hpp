@@ -30,6 +30,13 @@ void run(const PixelsOp& op, const Context& context);
 /// reach). False, and nothing done, where it does not apply.
 bool run_flash_attention(const AttentionOp& op, const Context& context);
 
+/// The same by wgmma: no causal mask, scale > 0, and where the build holds it.
+#ifdef DIFFUSE_CUDA_WGMMA
+bool run_wgmma_attention(const AttentionOp& op, const Context& context);
+#else
+inline bool run_wgmma_attention(const AttentionOp&, const Context&) { return false; }
+#endif
+
 /// Attention by the plain kernel alone: the fall-back, and the oracle on the device.
 void run_plain_attention(const AttentionOp& op, const Context& context);
 

@@ -11,6 +11,7 @@ using nlohmann::json;
 constexpr std::int64_t kMostNumber = std::int64_t{1} << 40;
 constexpr std::size_t kMostEntries = 20'000;
 constexpr std::size_t kMostKnobs = 64;
+constexpr const char* kWgmma = "wgmma";
 
 // Every field of a shape with its name in JSON; `visit` reads or writes it.
 template <class Shape, class Visit>
@@ -96,6 +97,11 @@ json choice_json(const EngineChoice& choice) {
   return {{"engine", choice.engine}, {"knobs", knobs}};
 }
 
+json choice_json(const AttentionChoice& choice) {
+  if (const auto* engine = std::get_if<EngineChoice>(&choice)) return choice_json(*engine);
+  return {{"kernel", kWgmma}};
+}
+
 json choice_json(const AlgorithmChoice& choice) {
   constexpr const char* kDigits = "0123456789abcdef";
   std::string text;
@@ -117,6 +123,14 @@ void read_choice(const json& from, EngineChoice& choice) {
     }
     choice.knobs.emplace_back(knob[0].get<std::int64_t>(), knob[1].get<std::int64_t>());
   }
+}
+
+void read_choice(const json& from, AttentionChoice& choice) {
+  if (!from.contains("kernel")) return read_choice(from, choice.emplace<EngineChoice>());
+  if (from.at("kernel").get<std::string>() != kWgmma) {
+    throw std::invalid_argument("attention by a kernel that is not known here");
+  }
+  choice = OwnAttention::wgmma;
 }
 
 void read_choice(const json& from, AlgorithmChoice& choice) {
@@ -174,7 +188,7 @@ json entries_json(const std::map<ConvolutionShape, std::optional<EngineChoice>>&
 json entries_json(const std::map<LinearShape, std::optional<AlgorithmChoice>>& map) {
   return write_map(map);
 }
-json entries_json(const std::map<AttentionShape, std::optional<EngineChoice>>& map) {
+json entries_json(const std::map<AttentionShape, std::optional<AttentionChoice>>& map) {
   return write_map(map);
 }
 
@@ -184,7 +198,7 @@ void read_entries(const json& list, std::map<ConvolutionShape, std::optional<Eng
 void read_entries(const json& list, std::map<LinearShape, std::optional<AlgorithmChoice>>& map) {
   read_map(list, map);
 }
-void read_entries(const json& list, std::map<AttentionShape, std::optional<EngineChoice>>& map) {
+void read_entries(const json& list, std::map<AttentionShape, std::optional<AttentionChoice>>& map) {
   read_map(list, map);
 }
 

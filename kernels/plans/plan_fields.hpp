@@ -14,13 +14,13 @@ std::int64_t number_from(const nlohmann::json& object, const char* key, std::int
 
 nlohmann::json entries_json(const std::map<ConvolutionShape, std::optional<EngineChoice>>& map);
 nlohmann::json entries_json(const std::map<LinearShape, std::optional<AlgorithmChoice>>& map);
-nlohmann::json entries_json(const std::map<AttentionShape, std::optional<EngineChoice>>& map);
+nlohmann::json entries_json(const std::map<AttentionShape, std::optional<AttentionChoice>>& map);
 
 void read_entries(const nlohmann::json& list,
                   std::map<ConvolutionShape, std::optional<EngineChoice>>& map);
 void read_entries(const nlohmann::json& list,
                   std::map<LinearShape, std::optional<AlgorithmChoice>>& map);
 void read_entries(const nlohmann::json& list,
-                  std::map<AttentionShape, std::optional<EngineChoice>>& map);
+                  std::map<AttentionShape, std::optional<AttentionChoice>>& map);
 
 }  // namespace diffuse

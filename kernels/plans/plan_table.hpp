@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "kernels/plans/plan_shapes.hpp"
@@ -40,14 +41,19 @@ struct EngineChoice {
 /// tells which of the library's proposals is meant, and is never handed to it.
 using AlgorithmChoice = std::array<std::uint8_t, 64>;
 
-/// Which kernel of a library runs each shape on one machine; an empty choice stands for a kernel of
-/// our own.
+/// Attention by a kernel of our own that is not the default one.
+enum class OwnAttention : unsigned char { wgmma };
+
+/// Who runs attention.
+using AttentionChoice = std::variant<OwnAttention, EngineChoice>;
+
+/// Which kernel runs each shape on one machine; an empty choice stands for our own default one.
 struct PlanTable {
   PlanMachine machine;
   std::string tuned;  ///< id() of the table that measured choices came from; empty: none did
   std::map<ConvolutionShape, std::optional<EngineChoice>> convolutions;
   std::map<LinearShape, std::optional<AlgorithmChoice>> linears;
-  std::map<AttentionShape, std::optional<EngineChoice>> attentions;
+  std::map<AttentionShape, std::optional<AttentionChoice>> attentions;
 
   [[nodiscard]] std::size_t size() const {
     return convolutions.size() + linears.size() + attentions.size();

@@ -38,6 +38,11 @@ inline const std::vector<AttentionCase>& attention_cases() {
       {"packed and causal", 2, 77, 77, 2, 16, true, false, true},
       {"products in f32 whatever the dtype", 2, 60, 77, 2, 64, false, true},
       {"sharp softmax: the running maximum moves", 2, 40, 300, 2, 24, false, false, false, 12.0},
+      {"head_dim 40, many tiles, sharp", 2, 150, 300, 2, 40, false, false, false, 3.0},
+      {"head_dim 64, tiles without a rest", 2, 128, 192, 2, 64},
+      {"head_dim 80, packed, three blocks", 2, 261, 261, 2, 80, false, false, true},
+      {"head_dim 160, packed", 2, 101, 101, 2, 160, false, false, true},
+      {"head_dim 64, 1 key", 2, 9, 1, 2, 64},
       {"another scale", 2, 30, 50, 2, 32, false, false, false, 1.0, 0.05},
   };
   return cases;

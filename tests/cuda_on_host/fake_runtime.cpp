@@ -7,6 +7,8 @@
 #include <cstring>
 #include <deque>
 #include <map>
+#include <memory>
+#include <set>
 
 using Work = std::vector<std::function<void()>>;
 
@@ -20,6 +22,7 @@ struct CUstream_st {
 struct CUevent_st {
   CUstream_st* stream = nullptr;
   std::size_t after = 0;
+  std::shared_ptr<double> milliseconds;  // where it tells the time
 };
 struct CUgraph_st {
   Work work;
@@ -32,6 +35,7 @@ namespace fake_cuda {
 namespace {
 
 CUstream_st* captured_stream = nullptr;
+std::set<CUstream_st*> all_streams;
 std::map<void*, std::size_t> sizes;  // of device memory
 
 void note_call_for(const CUstream_st& stream) {
@@ -91,10 +95,12 @@ cudaError_t cudaSetDevice(int) { return cudaSuccess; }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = new CUstream_st;
+  fake_cuda::all_streams.insert(*stream);
   return cudaSuccess;
 }
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   fake_cuda::run_until(*stream, stream->queued);
+  fake_cuda::all_streams.erase(stream);
   delete stream;
   return cudaSuccess;
 }
@@ -104,9 +110,26 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   return cudaSuccess;
 }
 
+cudaError_t cudaDeviceSynchronize() {
+  if (fake_cuda::captured_stream != nullptr) return cudaErrorStreamCaptureUnsupported;
+  for (CUstream_st* stream : fake_cuda::all_streams) {
+    fake_cuda::run_until(*stream, stream->queued);
+  }
+  return cudaSuccess;
+}
+
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
   ++runtime().events;
+  return cudaSuccess;
+}
+cudaError_t cudaEventCreate(cudaEvent_t* event) {
+  *event = new CUevent_st{nullptr, 0, std::make_shared<double>()};
+  ++runtime().events;
+  return cudaSuccess;
+}
+cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t begin, cudaEvent_t end) {
+  *milliseconds = static_cast<float>(*end->milliseconds - *begin->milliseconds);
   return cudaSuccess;
 }
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
@@ -116,6 +139,9 @@ cudaError_t cudaEventDestroy(cudaEvent_t event) {
 }
 cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream) {
   event->stream = stream;
+  if (event->milliseconds) {
+    fake_cuda::enqueue(stream, [time = event->milliseconds] { *time = runtime().milliseconds; });
+  }
   event->after = stream->queued;
   return cudaSuccess;
 }
@@ -178,6 +204,11 @@ cudaError_t cudaFreeHost(void* memory) {
 cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind,
                             cudaStream_t stream) {
   fake_cuda::enqueue(stream, [=] { std::memcpy(to, from, bytes); });
+  return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
+  fake_cuda::enqueue(stream, [=] { std::memset(to, value, bytes); });
   return cudaSuccess;
 }
 

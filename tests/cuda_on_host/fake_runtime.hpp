@@ -14,6 +14,7 @@ namespace fake_cuda {
 struct Runtime {
   int driver = 13000, devices = 1, major = 9, minor = 0;
   bool capture_fails = false, instantiation_fails = false;
+  double milliseconds = 0;  ///< the device's clock: stands still unless work of a stream moves it
   int captures = 0, launches = 0, executables = 0, graphs = 0, allocations = 0, events = 0;
   int streams = 0;         // that were given work
   int pinned = 0;          // allocations so far

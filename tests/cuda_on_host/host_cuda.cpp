@@ -1,5 +1,7 @@
 #include "tests/cuda_on_host/host_cuda.hpp"
 
+#include <utility>
+
 namespace host_cuda {
 namespace {
 
@@ -8,8 +10,14 @@ void yield() {
   swapcontext(&s.current->context, &s.scheduler);
 }
 
+// A stack of its own is not unwound further than this: an error goes on in the scheduler.
 void start_fiber() {
-  state().body();
+  try {
+    state().body();
+    check_wgmma_ended();
+  } catch (...) {
+    state().error = std::current_exception();
+  }
   state().current->done = true;
 }
 
@@ -23,6 +31,7 @@ void prepare_fibers(unsigned count) {
     f.linear = i;
     f.done = f.at_barrier = f.at_exchange = false;
     f.groups.assign(1, {});
+    f.wgmma = {};
     getcontext(&f.context);
     f.context.uc_stack.ss_sp = f.stack.data();
     f.context.uc_stack.ss_size = f.stack.size();
@@ -39,6 +48,7 @@ bool run_ready(const std::vector<unsigned>& order) {
     if (f.done || f.at_barrier || f.at_exchange) continue;
     s.current = &f;
     swapcontext(&s.scheduler, &f.context);
+    if (s.error) std::rethrow_exception(std::exchange(s.error, nullptr));
     ran = true;
   }
   return ran;
@@ -110,6 +120,8 @@ void run_block() {
   if (!s.dynamic_shared.empty()) {
     std::memset(s.dynamic_shared.data(), 0xFF, s.dynamic_shared.size() * sizeof(Aligned));
   }
+  s.wgmma_view.bytes.assign(s.dynamic_shared.size() * sizeof(Aligned), 0xFF);
+  s.wgmma_view.known.clear();
   const unsigned count = s.block_dim.x * s.block_dim.y * s.block_dim.z;
   s.warps.assign((count + 31) / 32, {});
   prepare_fibers(count);
@@ -130,6 +142,7 @@ void copy_async(void* to, const void* from, bool inside) {
     throw std::runtime_error("cp.async: misaligned address");
   }
   std::memset(to, 0xFF, 16);  // undefined while the copy is under way
+  spoil_for_wgmma(to, 16);
   state().current->groups.back().push_back({to, inside ? from : nullptr});
 }
 

@@ -16,11 +16,14 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <random>
 #include <stdexcept>
 #include <vector>
+
+#include "tests/cuda_on_host/host_wgmma.hpp"
 
 #undef __shared__
 #undef __launch_bounds__
@@ -48,6 +51,7 @@ struct Fiber {
   unsigned linear = 0;
   bool done = false, at_barrier = false, at_exchange = false;
   std::vector<std::vector<PendingCopy>> groups;  ///< committed; the last one still open
+  Wgmma wgmma;
 };
 
 /// Values deposited by the lanes of one exchange; two of them: a fast lane may start the next.
@@ -71,7 +75,9 @@ struct State {
   std::function<void()> body;
   Schedule schedule = Schedule::forward;
   std::mt19937 random{1};
-  long blocks = 0, mma = 0;  ///< counted for the report
+  WgmmaView wgmma_view;
+  std::exception_ptr error;             ///< of the thread that ran last
+  long blocks = 0, mma = 0, wgmma = 0;  ///< counted for the report
 };
 State& state();
 
@@ -176,6 +182,13 @@ void load_matrices(unsigned (&r)[count], const void* row, bool transposed) {
       r[m] |= static_cast<unsigned>(word >> (16 * (from_column % 4)) & 0xFFFFU) << (16 * i);
     }
   }
+}
+
+template <class T>
+void start_wgmma(float* accumulators, int columns, const unsigned (&a)[4], std::uint64_t b,
+                 bool transposed, bool accumulate) {
+  start_wgmma(accumulators, columns, a, b, transposed, accumulate,
+              [](std::uint16_t bits) { return half_at<T>(bits, 0); });
 }
 
 void copy_async(void* to, const void* from, bool inside);

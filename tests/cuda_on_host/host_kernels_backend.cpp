@@ -27,9 +27,10 @@ std::byte* HostKernelsBackend::FreshWorkspace::reserve(std::size_t bytes) {
   return static_cast<std::byte*>(memory_.get());
 }
 
-HostKernelsBackend::HostKernelsBackend(bool tensor_cores) {
+HostKernelsBackend::HostKernelsBackend(bool tensor_cores, bool warpgroups) {
   context_.workspace = &workspace_;
   context_.tensor_cores = tensor_cores;
+  context_.warpgroups = warpgroups;
 }
 
 std::shared_ptr<void> HostKernelsBackend::allocate(std::size_t bytes) { return nan_memory(bytes); }
@@ -84,6 +85,8 @@ Weight HostKernelsBackend::prepare(std::span<const StoredWeight> parts, const We
 }
 
 void HostKernelsBackend::execute(const Op& op) {
+  const auto* attention = std::get_if<AttentionOp>(&op);
+  if (attention != nullptr && cuda::run_wgmma_attention(*attention, context_)) return;
   std::visit([this](const auto& concrete) { cuda::run(concrete, context_); }, op);
 }
 

@@ -11,7 +11,8 @@ namespace diffuse::test {
 /// runs where it uses none of the vendor's libraries, launches included.
 class HostKernelsBackend final : public Backend {
  public:
-  explicit HostKernelsBackend(bool tensor_cores);
+  /// `warpgroups`: attention by wgmma wherever that kernel takes it.
+  explicit HostKernelsBackend(bool tensor_cores, bool warpgroups = false);
 
   [[nodiscard]] std::string name() const override { return "cuda kernels on the host"; }
   [[nodiscard]] std::string numerics() const override { return name(); }

@@ -51,6 +51,30 @@ TEST_CASE("every hand-written CUDA kernel gives what its op's definition gives")
   CHECK(host_cuda::state().mma > 0);
 }
 
+TEST_CASE("attention by wgmma gives what its definition gives, whatever a picture's neighbours") {
+  const Run runs[] = {
+      {"f16, forward", DType::f16, true, Schedule::forward},
+      {"f16, reverse", DType::f16, true, Schedule::reverse},
+      {"f16, shuffled", DType::f16, true, Schedule::shuffled},
+      {"bf16, shuffled", DType::bf16, true, Schedule::shuffled},
+  };
+  for (const Run& run : runs) {
+    Device device(std::make_unique<HostKernelsBackend>(true, true), run.dtype);
+    host_cuda::state().schedule = run.schedule;
+    int taken = 0;
+    for (const Check& check : attention_checks(run.dtype)) {
+      INFO(run.name << ": " << check.what);
+      const long before = host_cuda::state().wgmma;
+      check_values(device, check, false);
+      if (host_cuda::state().wgmma == before) continue;
+      ++taken;
+      if (run.dtype == DType::bf16) check_neighbours(device, check);
+    }
+    CHECK(taken == 10);
+  }
+  std::cout << "attention by wgmma on the host: " << host_cuda::state().wgmma << " products\n";
+}
+
 TEST_CASE("with the CUDA kernels too a picture's bytes do not depend on its neighbours") {
   host_cuda::state().schedule = Schedule::shuffled;
   Device device(std::make_unique<HostKernelsBackend>(true), DType::f16);

@@ -28,11 +28,11 @@ inline LinearShape example_linear(std::int64_t out) {
   return shape;
 }
 
-inline AttentionShape example_attention() {
+inline AttentionShape example_attention(std::int64_t queries = 4096) {
   return {.batch = 16,
           .heads = 8,
           .head_dim = 40,
-          .queries = 4096,
+          .queries = queries,
           .keys = 77,
           .q_stride = 320,
           .k_stride = 640,
@@ -55,6 +55,8 @@ inline PlanTable example_table() {
   table.linears[example_linear(320)] = algorithm;
   table.linears[example_linear(960)] = std::nullopt;
   table.attentions[example_attention()] = EngineChoice{8, {}};
+  table.attentions[example_attention(1024)] = OwnAttention::wgmma;
+  table.attentions[example_attention(256)] = std::nullopt;
   return table;
 }
 

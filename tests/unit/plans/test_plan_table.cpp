@@ -33,13 +33,30 @@ TEST_CASE("a plan table is read as it was written") {
 }
 
 TEST_CASE("what is written for a shape has its name") {
-  const json entry = example_json()["attentions"][0];
+  const json entry = example_json()["attentions"][2];
   CHECK(entry["shape"]["keys"] == 77);
   CHECK(entry["shape"]["k_stride"] == 640);
   CHECK(entry["shape"]["causal"] == true);
   CHECK(entry["shape"]["dtype"] == "f16");
-  CHECK(entry["choice"]["engine"] == 8);
+  CHECK(entry["choice"] == json{{"engine", 8}, {"knobs", json::array()}});
+  CHECK(example_json()["attentions"][1]["choice"] == json{{"kernel", "wgmma"}});
+  CHECK(example_json()["attentions"][0]["choice"].is_null());
   CHECK(example_json()["linears"][1]["choice"].is_null());
+}
+
+// Written before attention had a second kernel of our own.
+TEST_CASE("an older table is read") {
+  const PlanTable table = parse(R"({"format": 1, "program": "diffuse-batch", "tuned": "",
+      "machine": {"gpu": "NVIDIA H200", "capability": 90, "driver": "13.0", "cudnn": "9.19.0",
+                  "cublaslt": "13.1.0"},
+      "convolutions": [], "linears": [], "attentions": [
+        {"choice": {"engine": 8, "knobs": [[1, 2]]},
+         "shape": {"batch": 16, "heads": 8, "head_dim": 40, "queries": 4096, "keys": 77,
+                   "q_stride": 320, "k_stride": 640, "v_stride": 640, "y_stride": 320,
+                   "dtype": "f16", "causal": true}}]})");
+  REQUIRE(table.attentions.size() == 1);
+  CHECK(table.attentions.begin()->first == example_attention());
+  CHECK(table.attentions.begin()->second == AttentionChoice(EngineChoice{8, {{1, 2}}}));
 }
 
 TEST_CASE("a plan table that is none is refused, with the reason in one line") {
@@ -73,6 +90,10 @@ TEST_CASE("a plan table that is none is refused, with the reason in one line") {
         t["convolutions"][0]["choice"]["knobs"] = json::array_t(100, {1, 2});
       }),
       changed([](json& t) { t["convolutions"].push_back(t["convolutions"][0]); }),
+      changed([](json& t) { t["attentions"][1]["choice"]["kernel"] = "another"; }),
+      changed([](json& t) { t["attentions"][1]["choice"]["kernel"] = 1; }),
+      changed([](json& t) { t["attentions"][1]["choice"] = "wgmma"; }),
+      changed([](json& t) { t["attentions"][1]["choice"] = json::object(); }),
       changed([](json& t) { t["linears"][0]["choice"] = "00"; }),
       changed([](json& t) { t["linears"][0]["choice"] = std::string(127, '0') + "g"; }),
       changed([](json& t) { t["linears"][0]["choice"] = std::string(126, '0') + "-1"; }),
@@ -110,6 +131,9 @@ TEST_CASE("a table is known by its choices") {
   table.convolutions[example_convolution(320)]->knobs[1].second = -2;
   CHECK(table.id() != id);
   table = example_table();
+  table.attentions[example_attention(1024)] = std::nullopt;
+  CHECK(table.id() != id);
+  table = example_table();
   table.machine.cudnn = "9.20.0";
   CHECK(table.id() != id);
 }
@@ -125,6 +149,9 @@ TEST_CASE("tables are put together, and contradict each other where choices diff
   CHECK(a.convolutions.size() == 3);
   CHECK(a.convolutions[example_convolution(320)]->engine == 41);
   CHECK_FALSE(a.contradicts(example_table()));
+  PlanTable other_attention;
+  other_attention.attentions[example_attention(1024)] = EngineChoice{8, {}};
+  CHECK(a.contradicts(other_attention));
   PlanTable own;
   own.linears[example_linear(320)] = std::nullopt;
   CHECK(a.contradicts(own));
