@@ -13,9 +13,10 @@ import os
 
 import make_random_sd15_ldm as base
 import random_sd_folder
+import sd15_tensors as sd15
 
 
-class Config(base.Config):
+class Config(sd15.Config):
     def __init__(self, size):
         super().__init__(size)
         if size == "full":
@@ -31,14 +32,14 @@ def linear_projection(name, shape):
 
 
 def parts(cfg):
-    unet, renamed = base.unet(cfg)
-    vae = [base.vae_to_diffusers(n, s) + (n, k, f) for n, s, k, f in base.vae(cfg)]
+    unet, renamed = sd15.unet(cfg)
+    vae = [sd15.vae_to_diffusers(n, s) + (n, k, f) for n, s, k, f in sd15.vae(cfg)]
     return {
         "unet/diffusion_pytorch_model.safetensors":
-            [(base.unet_to_diffusers(n, renamed), linear_projection(n, s), n, k, f) for n, s, k, f in unet],
+            [(sd15.unet_to_diffusers(n, renamed), linear_projection(n, s), n, k, f) for n, s, k, f in unet],
         "vae/diffusion_pytorch_model.safetensors": vae,
         "text_encoder/model.safetensors":
-            [(n[len("cond_stage_model.transformer."):], s, n, k, f) for n, s, k, f in base.clip(cfg)],
+            [(n[len("cond_stage_model.transformer."):], s, n, k, f) for n, s, k, f in sd15.clip(cfg)],
     }
 
 

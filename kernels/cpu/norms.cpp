@@ -108,7 +108,7 @@ void CpuBackend::run(const LayerNormOp& op) {
   const std::int64_t channels = op.x.shape().back();
   const std::int64_t rows = op.x.shape().rows();
   const TypedKernels& kernels = this->kernels(op.x.dtype());
-  parallel_for((rows + kRowsAPiece - 1) / kRowsAPiece, [&](std::int64_t piece, int) {
+  parallel_for(blocks_of(rows, kRowsAPiece), [&](std::int64_t piece, int) {
     const std::int64_t begin = piece * kRowsAPiece;
     const std::size_t offset = static_cast<std::size_t>(begin * channels) * size_of(op.x.dtype());
     kernels.layer_norm(op.x.data<std::byte>() + offset, op.y.data<std::byte>() + offset,
@@ -122,7 +122,7 @@ void CpuBackend::run(const GegluOp& op) {
   const std::int64_t channels = op.y.shape().back();
   const std::int64_t rows = op.y.shape().rows();
   const TypedKernels& kernels = this->kernels(op.x.dtype());
-  parallel_for((rows + kRowsAPiece - 1) / kRowsAPiece, [&](std::int64_t piece, int) {
+  parallel_for(blocks_of(rows, kRowsAPiece), [&](std::int64_t piece, int) {
     const std::int64_t begin = piece * kRowsAPiece;
     const std::size_t offset = static_cast<std::size_t>(begin * channels) * size_of(op.x.dtype());
     kernels.geglu(op.x.data<std::byte>() + 2 * offset, op.y.data<std::byte>() + offset,
@@ -134,7 +134,7 @@ void CpuBackend::run(const ActivationOp& op) {
   constexpr std::int64_t kElementsAPiece = 1 << 14;
   const std::int64_t count = op.x.shape().elements();
   const TypedKernels& kernels = this->kernels(op.x.dtype());
-  parallel_for((count + kElementsAPiece - 1) / kElementsAPiece, [&](std::int64_t piece, int) {
+  parallel_for(blocks_of(count, kElementsAPiece), [&](std::int64_t piece, int) {
     const std::int64_t begin = piece * kElementsAPiece;
     const std::size_t offset = static_cast<std::size_t>(begin) * size_of(op.x.dtype());
     kernels.activation(op.x.data<std::byte>() + offset, op.y.data<std::byte>() + offset,

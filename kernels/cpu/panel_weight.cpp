@@ -9,10 +9,6 @@
 namespace diffuse::cpu {
 namespace {
 
-constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
-
 // Where the values of a weight lie in its panels.
 struct Layout {
   std::int64_t columns;                 // of the kernels

@@ -15,10 +15,6 @@ constexpr std::int64_t kStripPixels = 256;
 // cache room for pixels.
 constexpr std::int64_t kPieceBytes = std::int64_t{160} << 10;
 
-constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
-
 // A linear layer is a 1x1 convolution of one picture, whose pixels may lie apart.
 Convolution convolution_of(const LinearOp& op) {
   Convolution c;

@@ -17,6 +17,11 @@ inline int max_threads() {
 #endif
 }
 
+/// Blocks of `size` items that hold `count`, the last one perhaps not full.
+constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
+  return (count + size - 1) / size;
+}
+
 /// Calls body(i, thread) for i in [0, count); thread < max_threads(). Items must not depend on each
 /// other, nor on the thread that they run on; body must not throw.
 template <class Body>

@@ -57,13 +57,11 @@ std::int64_t widen(const std::byte* from, DType dtype, std::int64_t count, float
   return -1;
 }
 
-std::int64_t chunks_of(std::int64_t count) { return (count + kChunk - 1) / kChunk; }
-
 void widen_all(const StoredWeight& part, float* to) {
   const std::int64_t count = part.shape.elements();
   constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
   std::atomic<std::int64_t> first_bad{kNone};
-  parallel_for(chunks_of(count), [&](std::int64_t chunk, int) {
+  parallel_for(blocks_of(count, kChunk), [&](std::int64_t chunk, int) {
     const std::int64_t begin = chunk * kChunk;
     const std::int64_t length = std::min(kChunk, count - begin);
     const std::byte* from =

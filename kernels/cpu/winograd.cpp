@@ -16,10 +16,6 @@ constexpr std::int64_t kStripTiles = 48;
 // Transformed pictures of a pass: the more, the less often weights are transformed again.
 constexpr std::int64_t kPassFloats = std::int64_t{8} << 20;
 
-constexpr std::int64_t blocks_of(std::int64_t count, std::int64_t size) {
-  return (count + size - 1) / size;
-}
-
 WinogradPicture picture_of(const Conv2dOp& op) {
   const Shape& x = op.x.shape();
   const Shape& y = op.y.shape();
