@@ -99,9 +99,10 @@ for ((i = 0; i < 6000; ++i)); do
   [ -n "$(ls "$folder" 2>/dev/null | grep '\.png$')" ] && break
   sleep 0.01
 done
+ranks=$(cat "/proc/$launcher/task/$launcher/children")
+kill -STOP "$launcher" $ranks  # so that it is not over before it is killed, however fast it renders
 ends 13 "$program" "${slow[@]}" --output-dir "$folder" "$work/eight" </dev/null
 grep -q 'error\[13\]: .*in use by another run (process ' "$err" || fail "no holder: $(cat "$err")"
-ranks=$(cat "/proc/$launcher/task/$launcher/children")
 kill -9 "$launcher" $ranks
 wait "$launcher" 2>/dev/null
 for pid in $ranks; do
