@@ -172,7 +172,8 @@ void panel_rows(const PanelProduct& product) {
   const std::int64_t depth = (product.depth + P::kStep - 1) / P::kStep * P::kStep;
   Ahead ahead;
   ahead.weights = static_cast<const std::byte*>(product.next);
-  ahead.weights_end = ahead.weights + depth * kPanel * sizeof(typename P::Element);
+  ahead.weights_end =
+      ahead.weights + depth * kPanel * static_cast<std::int64_t>(sizeof(typename P::Element));
   for (std::int64_t begin = 0; begin < product.count; begin += kRows) {
     const std::int64_t end = smaller(product.count, begin + kRows);
     if (product.output != nullptr) {
