@@ -106,7 +106,7 @@ struct TwoStreams {
 TEST_CASE("a rank that decodes beside the denoising writes the files of one that does not") {
   std::vector<RenderJob> jobs = some_jobs(9);
   // Another size, so that there are two programs of each kind.
-  for (const std::size_t i : {4, 5}) jobs[i].width = 80;
+  for (const std::size_t i : {std::size_t{4}, std::size_t{5}}) jobs[i].width = 80;
   // With --memory lean one stream does both in turn.
   const std::string memory = GENERATE("full", "lean");
   const std::vector<std::string> wanted = files_of(cpu_backend(), jobs, 1, memory);
@@ -220,7 +220,7 @@ TEST_CASE("where both arenas do not fit, one serves both and no picture is lost"
     }
   }
   // From then on.
-  for (const std::size_t i : {1, 2, 1}) {
+  for (const std::size_t i : {std::size_t{1}, std::size_t{2}, std::size_t{1}}) {
     CHECK((streams.begin({jobs[i]})[0].take().rgb == wanted[i]));
   }
   CHECK(runtime().beside_capture == 0);
