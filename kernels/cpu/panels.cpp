@@ -48,6 +48,8 @@ class Run {
         kernels_(kernels),
         pixels_(shape.batch * shape.out_height() * shape.out_width()),
         taps_(shape.kernel_height * shape.kernel_width),
+        whole_(taps_ == 1 &&
+               shape.pad_top + shape.pad_left + shape.pad_bottom + shape.pad_right == 0),
         tap_bytes_(panel_bytes(kernels, shape.channels, operands.x.dtype())),
         piece_(kPieceBytes / (4 * kernels.columns) * panel_step(operands.x.dtype())),
         strips_(blocks_of(pixels_, kStripPixels)),
@@ -79,7 +81,7 @@ class Run {
 
   // The input pixel that a kernel's pixel sees for an output pixel; -1 outside of the picture.
   [[nodiscard]] std::int64_t seen(std::int64_t pixel, std::int64_t tap) const {
-    if (taps_ == 1 && shape_.stride == 1) return pixel;
+    if (whole_ && shape_.stride == 1) return pixel;
     const std::int64_t across = shape_.out_width(), down = shape_.out_height();
     const std::int64_t h =
         pixel / across % down * shape_.stride - shape_.pad_top + tap / shape_.kernel_width;
@@ -105,7 +107,7 @@ class Run {
     product.rows = rows;
     product.columns = std::min(kernels_.columns, shape_.out_channels - panel * kernels_.columns);
     product.next = weights_of(panel);
-    product.fresh = taps_ == 1;
+    product.fresh = whole_;
     if (!product.fresh) std::fill_n(sums, count * kernels_.columns, 0.0F);
     for (std::int64_t tap = 0; tap < taps_; ++tap) {
       product.count = 0;
@@ -115,10 +117,9 @@ class Run {
         rows[product.count++] = {row_of(operands_.x, from, 0), sums + p * kernels_.columns};
       }
       const bool last = tap + 1 == taps_;
-      add_tap(product, last ? weights_of(panel_of(coming)) : nullptr,
-              taps_ == 1 ? &output : nullptr);
+      add_tap(product, last ? weights_of(panel_of(coming)) : nullptr, whole_ ? &output : nullptr);
     }
-    if (taps_ == 1) return;
+    if (whole_) return;
     for (std::int64_t p = 0; p < count; ++p) rows[p].sums = sums + p * kernels_.columns;
     product.count = count;
     product.depth = 0;
@@ -163,6 +164,7 @@ class Run {
   const std::byte* weights_;
   const PanelKernels& kernels_;
   std::int64_t pixels_, taps_;
+  bool whole_;  // the one pixel of the kernel sees a pixel of the picture everywhere
   std::int64_t tap_bytes_, piece_;
   std::int64_t strips_, panels_;
   bool strips_inside_;

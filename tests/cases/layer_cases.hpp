@@ -72,6 +72,8 @@ inline const std::vector<Conv2dCase>& conv2d_cases() {
       {"different padding on each side", 2, 6, 7, 8, 8, 3, 3, 1, 2, 0, 1, 2},
       {"1x1 shortcut", 2, 9, 7, 96, 64, 1, 1, 1, 0, 0, 0, 0},
       {"1x1 with residual", 3, 5, 5, 64, 40, 1, 1, 1, 0, 0, 0, 0, true, true},
+      {"1x1, padded on each side otherwise", 2, 5, 7, 40, 48, 1, 1, 1, 1, 0, 2, 1, true, true},
+      {"1x1, stride 2, padded", 2, 5, 7, 40, 48, 1, 1, 2, 1, 1, 1, 1},
       {"kernel 5x1", 2, 9, 4, 8, 12, 5, 1, 1, 2, 0, 2, 0},
       {"many channels, few pixels", 2, 4, 3, 640, 320},
       {"more channels than pixels twice over", 3, 2, 2, 1280, 64},
