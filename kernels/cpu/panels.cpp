@@ -120,7 +120,10 @@ class Run {
       add_tap(product, last ? weights_of(panel_of(coming)) : nullptr, whole_ ? &output : nullptr);
     }
     if (whole_) return;
-    for (std::int64_t p = 0; p < count; ++p) rows[p].sums = sums + p * kernels_.columns;
+    for (std::int64_t p = 0; p < count; ++p) {  // nothing is read of x any more
+      rows[p] = {row_of(operands_.x, 0, 0), sums + p * kernels_.columns};
+    }
+    product.first = 0;
     product.count = count;
     product.depth = 0;
     product.output = &output;
