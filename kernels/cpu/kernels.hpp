@@ -77,6 +77,8 @@ struct PanelProduct {
   bool fresh;                 ///< nothing is in the sums yet
   const PanelOutput* output;  ///< null: the sums are not whole yet
   const void* next;           ///< what comes after `panel`, fetched meanwhile; any address will do
+  const void* next_x;         ///< rows of x that come after these, fetched then; or null
+  std::int64_t next_x_bytes;
 };
 
 /// Products with weights in panels of columns.

@@ -1,5 +1,6 @@
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/few_outputs.hpp"
 #include "kernels/cpu/kernel_weight.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/weights.hpp"
@@ -15,6 +16,10 @@ void CpuBackend::run(const Conv2dOp& op) {
   if (op.y.shape().elements() == 0) return;
   const Convolution c = convolution_of(op);
   const TypedKernels& typed = kernels(c.dtype);
+  if (has_few_outputs(c)) {
+    return run_few_outputs(op, static_cast<const PanelWeight&>(*op.weight.prepared), typed.panels,
+                           scratch_);
+  }
   if (!fills_panels(c)) {
     return onednn_.run(c, static_cast<const ConvolutionWeight&>(*op.weight.prepared),
                        op.x.data<void>(), c.bias ? op.bias.data<float>() : nullptr,

@@ -64,10 +64,26 @@ class Run {
   }
 
   void all() const {
-    parallel_for(strips_ * panels_, [&](std::int64_t item, int thread) { one(item, thread); });
+    const std::int64_t items = strips_ * panels_;
+    const std::int64_t turn = turn_of(max_threads());
+    parallel_for(blocks_of(items, turn), [&](std::int64_t i, int thread) {
+      const std::int64_t end = std::min((i + 1) * turn, items);
+      for (std::int64_t item = i * turn; item < end; ++item) {
+        // Other threads take the turns between.
+        const std::int64_t skipped = item + 1 == end ? (max_threads() - 1) * turn : 0;
+        one(item, std::min(item + 1 + skipped, items - 1), thread);
+      }
+    });
   }
 
  private:
+  // Items that a thread takes at a time: panels that meet the same strip, which stays in its second
+  // cache, but few enough that all threads end together.
+  [[nodiscard]] std::int64_t turn_of(int threads) const {
+    constexpr std::int64_t kTurns = 16;  // of a thread, at least
+    if (strips_inside_) return 1;
+    return blocks_of(panels_, blocks_of(kTurns * threads, strips_));
+  }
   // What is larger, weights or pixels, comes from memory once.
   [[nodiscard]] std::int64_t strip_of(std::int64_t item) const {
     return strips_inside_ ? item % strips_ : item / panels_;
@@ -91,8 +107,8 @@ class Run {
     return (pixel / across / down * shape_.height + h) * shape_.width + w;
   }
 
-  // One panel's sums for one strip.
-  void one(std::int64_t item, int thread) const {
+  // One panel's sums for one strip. `coming`: the thread's next item.
+  void one(std::int64_t item, std::int64_t coming, int thread) const {
     std::byte* memory = memory_ + static_cast<std::size_t>(thread) * thread_bytes_;
     auto* sums = reinterpret_cast<float*>(memory);
     auto* rows = reinterpret_cast<ProductRow*>(sums + sum_floats_);
@@ -100,13 +116,12 @@ class Run {
     const std::int64_t first = strip_of(item) * kStripPixels;
     const std::int64_t count = std::min(kStripPixels, pixels_ - first);
     const PanelOutput output = output_of(panel * kernels_.columns, first);
-    // Other threads take the items between.
-    const std::int64_t coming = std::min(item + max_threads(), strips_ * panels_ - 1);
 
     PanelProduct product{};
     product.rows = rows;
     product.columns = std::min(kernels_.columns, shape_.out_channels - panel * kernels_.columns);
     product.next = weights_of(panel);
+    if (strip_of(coming) != strip_of(item)) expect_strip(strip_of(coming), product);
     product.fresh = whole_;
     if (!product.fresh) std::fill_n(sums, count * kernels_.columns, 0.0F);
     for (std::int64_t tap = 0; tap < taps_; ++tap) {
@@ -128,6 +143,17 @@ class Run {
     product.depth = 0;
     product.output = &output;
     kernels_.product(product);
+  }
+
+  // Its pixels are fetched where they lie together and the second cache has room for them.
+  void expect_strip(std::int64_t strip, PanelProduct& product) const {
+    const Tensor& x = operands_.x;
+    const bool together = whole_ && shape_.stride == 1 && x.row_stride() == shape_.channels;
+    if (strips_inside_ || !together || shape_.channels > piece_) return;
+    const std::int64_t first = strip * kStripPixels;
+    product.next_x = row_of(x, first, 0);
+    product.next_x_bytes = std::min(kStripPixels, pixels_ - first) * shape_.channels *
+                           static_cast<std::int64_t>(size_of(x.dtype()));
   }
 
   // `coming`: wanted after this tap, if it is not the tap after it. `output`: if the sums are whole

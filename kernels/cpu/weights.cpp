@@ -10,6 +10,7 @@
 #include "core/tensor/shape_backend.hpp"
 #include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/few_outputs.hpp"
 #include "kernels/cpu/kernel_weight.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -146,6 +147,7 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
   const Convolution usual = usual_convolution(shape, use);
   const PanelKernels& panels = kernels(use.dtype).panels;
   if (use.role == WeightRole::linear) return {shape, use, prepare_panels(input, panels, usual)};
+  if (has_few_outputs(usual)) return {shape, use, prepare_few_outputs(input, panels, usual)};
   if (!fills_panels(usual)) return {shape, use, onednn_.prepare(input, usual)};
   auto weight = std::make_shared<KernelWeight>();
   weight->usual = usual;

@@ -81,6 +81,12 @@ inline const std::vector<Conv2dCase>& conv2d_cases() {
       {"channels summed in pieces", 2, 3, 4, 1400, 33},
       {"stride 2 and many channels, as the UNet's downsamplers", 2, 18, 17, 96, 130, 3, 3, 2},
       {"a picture smaller than the kernel", 3, 1, 2, 64, 40, 3, 3, 1, 1, 1, 1, 1, true, true},
+      {"few outputs: several bands of rows, odd channels", 2, 70, 130, 33, 3},
+      {"few outputs: padding on each side otherwise, residual, no bias", 2, 6, 7, 40, 4, 3, 3, 1, 2,
+       0, 1, 2, false, true},
+      {"few outputs: kernel 5x1, residual", 2, 9, 4, 64, 7, 5, 1, 1, 2, 0, 2, 0, true, true},
+      {"few outputs: rows in several strips", 1, 5, 600, 32, 2},
+      {"few outputs: rows that see nothing of the picture", 2, 3, 5, 34, 3, 3, 3, 1, 4, 4, 4, 4},
       // The backend knows the size beforehand: large enough for Winograd, 64 tiles of 4x4 outputs.
       {"large: whole tiles", 2, 32, 32, 64, 64, 3, 3, 1, 1, 1, 1, 1, true, false, true},
       {"large: odd sizes, channels that are no multiple of a vector", 3, 33, 29, 71, 69, 3, 3, 1, 1,

@@ -48,11 +48,13 @@ template <class T, int V>
 }
 
 /// What comes next is fetched meanwhile, a line a step: what the next rows will read and write,
-/// then the weights that come next. All at once would fill the processor's list of misses and stall
-/// it.
+/// then the weights that come next, then the rows that come after these. All at once would fill the
+/// processor's list of misses and stall it.
 struct Ahead {
-  const std::byte* weights;
-  const std::byte* weights_end;
+  const std::byte* next;
+  const std::byte* next_end;
+  const std::byte* then;  // null: nothing
+  const std::byte* then_end;
   int count = 0;
   const std::byte* lines[2 * kRows * ((kPanel * sizeof(float) + 63) / 64)];
 
@@ -79,8 +81,13 @@ struct Ahead {
     if (step < count) {
       __builtin_prefetch(lines[step]);
     } else {
-      __builtin_prefetch(weights, 0, 2);
-      weights += weights < weights_end ? 64 : 0;
+      __builtin_prefetch(next, 0, 2);
+      next += next < next_end ? 64 : 0;
+      if (next >= next_end && then != nullptr) {
+        next = then;
+        next_end = then_end;
+        then = nullptr;
+      }
     }
   }
 };
@@ -171,9 +178,11 @@ template <class P, class T, int V>
 void panel_rows(const PanelProduct& product) {
   const std::int64_t depth = (product.depth + P::kStep - 1) / P::kStep * P::kStep;
   Ahead ahead;
-  ahead.weights = static_cast<const std::byte*>(product.next);
-  ahead.weights_end =
-      ahead.weights + depth * kPanel * static_cast<std::int64_t>(sizeof(typename P::Element));
+  ahead.next = static_cast<const std::byte*>(product.next);
+  ahead.next_end =
+      ahead.next + depth * kPanel * static_cast<std::int64_t>(sizeof(typename P::Element));
+  ahead.then = static_cast<const std::byte*>(product.next_x);
+  ahead.then_end = ahead.then + product.next_x_bytes;
   for (std::int64_t begin = 0; begin < product.count; begin += kRows) {
     const std::int64_t end = smaller(product.count, begin + kRows);
     if (product.output != nullptr) {

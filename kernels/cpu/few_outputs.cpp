@@ -1,0 +1,205 @@
+#include "kernels/cpu/few_outputs.hpp"
+
+#include <algorithm>
+#include <cstddef>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/parallel.hpp"
+
+namespace diffuse::cpu {
+namespace {
+
+// Pixels that meet the panels one after another.
+constexpr std::int64_t kStripPixels = 256;
+// Bands of rows that a thread gets, at least; the rows around a band are computed twice.
+constexpr std::int64_t kBands = 4;
+
+// The 1x1 convolution to a column for each of the kernel's pixels and outputs.
+Convolution columns_of(const Convolution& shape) {
+  Convolution columns;
+  columns.dtype = shape.dtype;
+  columns.channels = shape.channels;
+  columns.out_channels = shape.kernel_height * shape.kernel_width * shape.out_channels;
+  return columns;
+}
+
+// Floats from one pixel's products to the next's: the last panel may be half used.
+std::int64_t product_floats(std::int64_t columns, std::int64_t panel) {
+  const std::int64_t rest = columns % panel;
+  return columns - rest + (rest == 0 ? 0 : rest <= panel / 2 ? panel / 2 : panel);
+}
+
+// A call of run_few_outputs: bands of rows of pictures. A thread keeps the products of as many rows
+// as the kernel has.
+class Run {
+ public:
+  Run(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels, Scratch& scratch)
+      : op_(op),
+        shape_(convolution_of(op)),
+        weights_(static_cast<const std::byte*>(weight.data.get())),
+        kernels_(kernels),
+        columns_(columns_of(shape_).out_channels),
+        panel_bytes_(panel_bytes(kernels, shape_.channels, shape_.dtype)),
+        pixel_floats_(product_floats(columns_, kernels.columns)),
+        row_floats_(shape_.width * pixel_floats_),
+        band_rows_(std::max(shape_.kernel_height,
+                            blocks_of(shape_.batch * shape_.out_height(), kBands * max_threads()))),
+        bands_(blocks_of(shape_.out_height(), band_rows_)) {
+    const std::int64_t floats =
+        shape_.kernel_height * row_floats_ + shape_.out_width() * shape_.out_channels;
+    thread_bytes_ = blocks_of(floats * static_cast<std::int64_t>(sizeof(float)), 64) * 64;
+    memory_ = scratch.reserve(static_cast<std::size_t>(max_threads() * thread_bytes_));
+  }
+
+  void all() const {
+    parallel_for(shape_.batch * bands_, [&](std::int64_t item, int thread) {
+      band(item / bands_, item % bands_ * band_rows_, thread);
+    });
+  }
+
+ private:
+  void band(std::int64_t picture, std::int64_t begin, int thread) const {
+    auto* products = reinterpret_cast<float*>(memory_ + thread * thread_bytes_);
+    float* sums = products + shape_.kernel_height * row_floats_;
+    const std::int64_t end = std::min(begin + band_rows_, shape_.out_height());
+    std::int64_t coming = std::max<std::int64_t>(0, begin - shape_.pad_top);
+    for (std::int64_t h = begin; h < end; ++h) {
+      const std::int64_t top = h - shape_.pad_top;
+      const std::int64_t bottom = std::min(shape_.height, top + shape_.kernel_height);
+      for (; coming < bottom; ++coming) {
+        multiply(picture * shape_.height + coming, products + slot(coming));
+      }
+      std::fill_n(sums, shape_.out_width() * shape_.out_channels, 0.0F);
+      for (std::int64_t row = std::max<std::int64_t>(0, top); row < bottom; ++row) {
+        add(products + slot(row) + (row - top) * shape_.kernel_width * shape_.out_channels, sums);
+      }
+      const std::int64_t pixel = (picture * shape_.out_height() + h) * shape_.out_width();
+      if (op_.y.dtype() == DType::f32) {
+        put_row<float>(sums, pixel);
+      } else {
+        put_row<Bf16>(sums, pixel);
+      }
+    }
+  }
+
+  // Where a row's products lie.
+  [[nodiscard]] std::int64_t slot(std::int64_t row) const {
+    return row % shape_.kernel_height * row_floats_;
+  }
+
+  // products[p, :] = x[p, :] W for the pixels p of a row.
+  void multiply(std::int64_t row, float* products) const {
+    PanelProduct product{};
+    product.depth = shape_.channels;
+    product.fresh = true;
+    ProductRow rows[kStripPixels];
+    product.rows = rows;
+    const std::int64_t x_bytes =
+        op_.x.row_stride() * static_cast<std::int64_t>(size_of(shape_.dtype));
+    const std::byte* x = op_.x.data<std::byte>() + row * shape_.width * x_bytes;
+    const std::int64_t left = (shape_.batch * shape_.height - row) * shape_.width;  // pixels of x
+    for (std::int64_t strip = 0; strip < shape_.width; strip += kStripPixels) {
+      product.count = std::min(kStripPixels, shape_.width - strip);
+      product.next_x = x + (strip + product.count) * x_bytes;
+      product.next_x_bytes = std::min(kStripPixels, left - strip - product.count) * x_bytes;
+      for (std::int64_t column = 0; column < columns_; column += kernels_.columns) {
+        for (std::int64_t p = 0; p < product.count; ++p) {
+          rows[p] = {x + (strip + p) * x_bytes, products + (strip + p) * pixel_floats_ + column};
+        }
+        product.columns = std::min(kernels_.columns, columns_ - column);
+        product.panel = weights_ + column / kernels_.columns * panel_bytes_;
+        product.next = product.panel;
+        kernels_.product(product);
+      }
+    }
+  }
+
+  // One row of the kernel, whose columns `products` begin with for the row of pixels that it sees.
+  void add(const float* products, float* sums) const {
+    switch (shape_.out_channels) {
+      case 3:  // the usual ones, unrolled
+        return add_outputs(products, std::integral_constant<std::int64_t, 3>(), sums);
+      case 4:
+        return add_outputs(products, std::integral_constant<std::int64_t, 4>(), sums);
+      default:
+        return add_outputs(products, shape_.out_channels, sums);
+    }
+  }
+
+  template <class Outputs>
+  void add_outputs(const float* products, Outputs outputs, float* sums) const {
+    for (std::int64_t w = 0; w < shape_.out_width(); ++w, sums += outputs) {
+      const std::int64_t left = w - shape_.pad_left;
+      const std::int64_t end = std::min(shape_.kernel_width, shape_.width - left);
+      for (std::int64_t tap = std::max<std::int64_t>(0, -left); tap < end; ++tap) {
+        const float* from = products + (left + tap) * pixel_floats_ + tap * outputs;
+        for (std::int64_t o = 0; o < outputs; ++o) sums[o] += from[o];
+      }
+    }
+  }
+
+  template <class T>
+  void put_row(const float* sums, std::int64_t pixel) const {
+    for (std::int64_t w = 0; w < shape_.out_width(); ++w, ++pixel) {
+      T* y = op_.y.data<T>() + pixel * op_.y.row_stride();
+      for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
+        float value = *sums++;
+        if (!op_.bias.empty()) value += op_.bias.data<float>()[o];
+        if (!op_.residual.empty()) {
+          value += to_float(op_.residual.data<T>()[pixel * op_.residual.row_stride() + o]);
+        }
+        if constexpr (std::is_same_v<T, float>) {
+          y[o] = value;
+        } else {
+          y[o] = to_bf16(value);
+        }
+      }
+    }
+  }
+
+  const Conv2dOp& op_;
+  Convolution shape_;
+  const std::byte* weights_;
+  const PanelKernels& kernels_;
+  std::int64_t columns_;  // that a pixel's products have
+  std::int64_t panel_bytes_, pixel_floats_, row_floats_;
+  std::int64_t band_rows_, bands_;
+  std::int64_t thread_bytes_ = 0;
+  std::byte* memory_ = nullptr;
+};
+
+}  // namespace
+
+bool has_few_outputs(const Convolution& shape) {
+  constexpr std::int64_t kLeastChannels = 32, kMostOutputs = 7;  // of 3x3: 63 columns
+  return shape.channels >= kLeastChannels && shape.out_channels <= kMostOutputs &&
+         shape.stride == 1 && shape.kernel_height * shape.kernel_width > 1;
+}
+
+std::shared_ptr<const PanelWeight> prepare_few_outputs(const WeightInput& input,
+                                                       const PanelKernels& kernels,
+                                                       const Convolution& shape) {
+  std::vector<float> columns;
+  const auto by_column = [&] {
+    const float* values = input.values();
+    const std::int64_t taps = shape.kernel_height * shape.kernel_width;
+    columns.resize(static_cast<std::size_t>(taps * shape.out_channels * shape.channels));
+    float* to = columns.data();
+    for (std::int64_t tap = 0; tap < taps; ++tap) {
+      for (std::int64_t row = 0; row < shape.out_channels * shape.channels; ++row) {
+        *to++ = values[row * taps + tap];
+      }
+    }
+    return static_cast<const float*>(columns.data());
+  };
+  return prepare_panels({input.allocate, by_column}, kernels, columns_of(shape));
+}
+
+void run_few_outputs(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels,
+                     Scratch& scratch) {
+  Run(op, weight, kernels, scratch).all();
+}
+
+}  // namespace diffuse::cpu
