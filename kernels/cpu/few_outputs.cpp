@@ -25,12 +25,6 @@ Convolution columns_of(const Convolution& shape) {
   return columns;
 }
 
-// Floats from one pixel's products to the next's: the last panel may be half used.
-std::int64_t product_floats(std::int64_t columns, std::int64_t panel) {
-  const std::int64_t rest = columns % panel;
-  return columns - rest + (rest == 0 ? 0 : rest <= panel / 2 ? panel / 2 : panel);
-}
-
 // A call of run_few_outputs: bands of rows of pictures. A thread keeps the products of as many rows
 // as the kernel has.
 class Run {
@@ -42,7 +36,7 @@ class Run {
         kernels_(kernels),
         columns_(columns_of(shape_).out_channels),
         panel_bytes_(panel_bytes(kernels, shape_.channels, shape_.dtype)),
-        pixel_floats_(product_floats(columns_, kernels.columns)),
+        pixel_floats_(blocks_of(columns_, kernels.columns) * kernels.columns),
         row_floats_(shape_.width * pixel_floats_),
         band_rows_(std::max(shape_.kernel_height,
                             blocks_of(shape_.batch * shape_.out_height(), kBands * max_threads()))),
