@@ -58,7 +58,7 @@ FeedForward FeedForward::load(const WeightReader& at, std::int64_t channels) {
 }
 
 Tensor FeedForward::forward(Ops& ops, const Tensor& hidden_states, const Tensor& residual) const {
-  const Tensor gated = ops.geglu(proj.forward(ops, hidden_states));
+  const Tensor gated = ops.linear_geglu(hidden_states, proj.weight, proj.bias);
   return out.forward(ops, gated, residual);
 }
 

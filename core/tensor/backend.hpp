@@ -68,6 +68,9 @@ class Backend {
   // NOLINTNEXTLINE(performance-unnecessary-value-param): overriders keep it
   virtual void place_weights(std::shared_ptr<WeightMemory>) {}
 
+  /// Does LinearOp's `geglu` work here, for weights [out, in] of this use?
+  [[nodiscard]] virtual bool fuses_geglu(const Weight& /*weight*/) const { return false; }
+
   /// Performs one op. Every op of the variant is implemented by every backend.
   virtual void execute(const Op& op) = 0;
   /// Performs `body`, which calls nothing but execute() and range calls, and returns what it

@@ -26,7 +26,7 @@ std::string label_of(const Op& op) {
   }
   if (const auto* linear = std::get_if<LinearOp>(&op)) {
     return label + " " + sizes(linear->x.shape()) + " -> " +
-           std::to_string(linear->weight.shape[0]);
+           std::to_string(linear->weight.shape[0]) + (linear->geglu ? ", geglu" : "");
   }
   if (const auto* attention = std::get_if<AttentionOp>(&op)) {
     const Shape& q = attention->q.shape();

@@ -32,6 +32,9 @@ class ForwardingBackend : public Backend {
   void place_weights(std::shared_ptr<WeightMemory> memory) override {
     inner_.place_weights(std::move(memory));
   }
+  [[nodiscard]] bool fuses_geglu(const Weight& weight) const override {
+    return inner_.fuses_geglu(weight);
+  }
   void execute(const Op& op) override { inner_.execute(op); }
   bool replay(std::unique_ptr<Replay>& kept, const std::function<bool()>& body) override {
     return inner_.replay(kept, body);

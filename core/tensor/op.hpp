@@ -29,13 +29,15 @@ struct EmbeddingOp {
 
 /// y = activation(x W^T + bias) + residual.  x [.., in]; W [out, in]; bias f32 [out]; residual as
 /// y. y [.., out] of x's dtype, or f32. Rows of x, residual and y may be strided. residual may be y
-/// itself.
+/// itself. With `geglu`, which only comes where the backend fuses it: y = GegluOp of x W^T + bias,
+/// [.., out / 2].
 struct LinearOp {
   Tensor x;
   Weight weight;
   Tensor bias, residual;
   Activation activation = Activation::none;
   Tensor y;
+  bool geglu = false;
 };
 
 /// y = x * W + bias + residual, zero padding.  x [N, H, W, C]; W [O, C, kh, kw]; bias f32 [O];

@@ -244,6 +244,18 @@ Tensor Ops::geglu(const Tensor& x) {
   return y;
 }
 
+Tensor Ops::linear_geglu(const Tensor& x, const Weight& weight, const Tensor& bias) {
+  if (!backend_.fuses_geglu(weight)) return geglu(linear(x, weight, {.bias = bias}));
+  constexpr const char* kOp = "linear_geglu";
+  require_float(x, dtype_, kOp, "x");
+  require(x.shape().back() == weight.shape[1], kOp,
+          "x " + x.shape().str() + " does not fit weight " + weight.shape.str());
+  require_vector(bias, weight.shape[0], kOp, "bias");
+  Tensor y = make(dtype_, x.shape().with_back(weight.shape[0] / 2));
+  submit(LinearOp{x, weight, bias, {}, Activation::none, y, true});
+  return y;
+}
+
 Tensor Ops::activation(const Tensor& x, Activation activation) {
   require_float(x, dtype_, "activation", "x");
   require_contiguous(x, "activation", "x");

@@ -77,6 +77,8 @@ class Ops {
   Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                    const AttentionParams& params);
   Tensor geglu(const Tensor& x);
+  /// geglu(linear(x, weight, {.bias = bias})), in one op where the backend has it.
+  Tensor linear_geglu(const Tensor& x, const Weight& weight, const Tensor& bias);
   Tensor activation(const Tensor& x, Activation activation);
   Tensor upsample_nearest(const Tensor& x, std::int64_t height, std::int64_t width);
   Tensor concat_channels(const Tensor& a, const Tensor& b);

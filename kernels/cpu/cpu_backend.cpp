@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "core/base/error.hpp"
+#include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/winograd.hpp"
 
@@ -60,6 +61,10 @@ void CpuBackend::execute(const Op& op) {
   loading_scratch_ = {};
   set_threads();
   std::visit([this](const auto& concrete) { run(concrete); }, op);
+}
+
+bool CpuBackend::fuses_geglu(const Weight& weight) const {
+  return fills_gated_panels(weight, kernels(weight.use.dtype).panels);
 }
 
 std::string CpuBackend::method_of(const Op& op) const {

@@ -28,6 +28,7 @@ class CpuBackend final : public Backend {
   void read(const Tensor& from, std::span<std::byte> host) override;
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void place_weights(std::shared_ptr<WeightMemory> memory) override;
+  [[nodiscard]] bool fuses_geglu(const Weight& weight) const override;
   void execute(const Op& op) override;
   /// Convolutions: "winograd" or "direct".
   [[nodiscard]] std::string method_of(const Op& op) const override;

@@ -81,10 +81,22 @@ struct PanelProduct {
   std::int64_t next_x_bytes;
 };
 
+/// y = (values + bias) gelu(gates + gate_bias): the sums of rows that met two panels.
+struct GatedOutput {
+  const float* values;  ///< [rows][columns of a panel]
+  const float* gates;
+  std::int64_t rows;
+  const float* bias;  ///< or null, as gate_bias
+  const float* gate_bias;
+  void* y;  ///< of the weights' type
+  std::int64_t y_stride;
+};
+
 /// Products with weights in panels of columns.
 struct PanelKernels {
   std::int64_t columns;  ///< of a panel
   void (*product)(const PanelProduct& product);
+  void (*gated)(const GatedOutput& output);
 };
 
 /// A 3x3 convolution with stride 1 in tiles of 4x4 outputs, counted over all pictures of a batch.

@@ -30,6 +30,7 @@ struct Operands {
   const Tensor& bias;
   const Tensor& residual;
   const Tensor& y;
+  bool gated = false;  // LinearOp's geglu
 };
 
 std::byte* row_of(const Tensor& t, std::int64_t row, std::int64_t element) {
@@ -53,13 +54,14 @@ class Run {
         tap_bytes_(panel_bytes(kernels, shape.channels, operands.x.dtype())),
         piece_(kPieceBytes / (4 * kernels.columns) * panel_step(operands.x.dtype())),
         strips_(blocks_of(pixels_, kStripPixels)),
-        panels_(blocks_of(shape.out_channels, kernels.columns)),
-        strips_inside_(panels_ * taps_ * tap_bytes_ >
+        panels_(blocks_of(shape.out_channels, kernels.columns) / (operands.gated ? 2 : 1)),
+        strips_inside_(blocks_of(shape.out_channels, kernels.columns) * taps_ * tap_bytes_ >
                        static_cast<std::int64_t>(operands.x.bytes())) {
     const std::int64_t here = std::min(pixels_, kStripPixels);
     sum_floats_ = here * kernels.columns;
-    thread_bytes_ = static_cast<std::size_t>(sum_floats_) * sizeof(float) +
-                    (static_cast<std::size_t>(here) * sizeof(ProductRow) + 63) / 64 * 64;
+    thread_bytes_ =
+        static_cast<std::size_t>(sum_floats_) * (operands.gated ? 2 : 1) * sizeof(float) +
+        (static_cast<std::size_t>(here) * sizeof(ProductRow) + 63) / 64 * 64;
     memory_ = scratch.reserve(static_cast<std::size_t>(max_threads()) * thread_bytes_);
   }
 
@@ -71,7 +73,12 @@ class Run {
       for (std::int64_t item = i * turn; item < end; ++item) {
         // Other threads take the turns between.
         const std::int64_t skipped = item + 1 == end ? (max_threads() - 1) * turn : 0;
-        one(item, std::min(item + 1 + skipped, items - 1), thread);
+        const std::int64_t coming = std::min(item + 1 + skipped, items - 1);
+        if (operands_.gated) {
+          one_gated(item, coming, thread);
+        } else {
+          one(item, coming, thread);
+        }
       }
     });
   }
@@ -145,6 +152,35 @@ class Run {
     kernels_.product(product);
   }
 
+  // One panel's outputs for one strip, which meets the panel of their gates after it.
+  void one_gated(std::int64_t item, std::int64_t coming, int thread) const {
+    std::byte* memory = memory_ + static_cast<std::size_t>(thread) * thread_bytes_;
+    auto* values = reinterpret_cast<float*>(memory);
+    float* gates = values + sum_floats_;
+    auto* rows = reinterpret_cast<ProductRow*>(gates + sum_floats_);
+    const std::int64_t panel = panel_of(item);
+    const std::int64_t first = strip_of(item) * kStripPixels;
+    const std::int64_t count = std::min(kStripPixels, pixels_ - first);
+    PanelProduct product{};
+    product.rows = rows;
+    product.count = count;
+    product.columns = kernels_.columns;
+    for (const bool of_gates : {false, true}) {
+      for (std::int64_t p = 0; p < count; ++p) {
+        rows[p] = {row_of(operands_.x, first + p, 0),
+                   (of_gates ? gates : values) + p * kernels_.columns};
+      }
+      if (of_gates && strip_of(coming) != strip_of(item)) expect_strip(strip_of(coming), product);
+      product.fresh = true;
+      product.next = weights_of(of_gates ? panels_ + panel : panel);
+      add_tap(product, weights_of(of_gates ? panel_of(coming) : panels_ + panel), nullptr);
+    }
+    const PanelOutput output = output_of(panel * kernels_.columns, first);
+    const float* gate_bias =
+        output.bias == nullptr ? nullptr : output.bias + panels_ * kernels_.columns;
+    kernels_.gated({values, gates, count, output.bias, gate_bias, output.y, output.y_stride});
+  }
+
   // Its pixels are fetched where they lie together and the second cache has room for them.
   void expect_strip(std::int64_t strip, PanelProduct& product) const {
     const Tensor& x = operands_.x;
@@ -174,9 +210,10 @@ class Run {
   }
 
   [[nodiscard]] PanelOutput output_of(std::int64_t column, std::int64_t first) const {
-    const auto& [x, bias, residual, y] = operands_;
+    const Tensor& residual = operands_.residual;
+    const Tensor& y = operands_.y;
     PanelOutput output{};
-    output.bias = bias.empty() ? nullptr : bias.data<float>() + column;
+    output.bias = operands_.bias.empty() ? nullptr : operands_.bias.data<float>() + column;
     output.function = function_of(shape_.activation);
     if (!residual.empty()) {
       output.residual_stride = residual.row_stride();
@@ -209,11 +246,15 @@ bool fills_panels(const Convolution& shape) {
   return std::min(shape.channels, shape.out_channels) >= kLeast;
 }
 
+bool fills_gated_panels(const Weight& weight, const PanelKernels& kernels) {
+  return weight.shape[0] % (2 * kernels.columns) == 0;
+}
+
 void run_panels(const LinearOp& op, const PanelWeight& weight, const PanelKernels& kernels,
                 Scratch& scratch) {
   if (op.y.shape().elements() == 0) return;
   const Convolution shape = convolution_of(op);
-  Run(shape, {op.x, op.bias, op.residual, op.y}, weight, kernels, scratch).all();
+  Run(shape, {op.x, op.bias, op.residual, op.y, op.geglu}, weight, kernels, scratch).all();
 }
 
 void run_panels(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels,

@@ -18,6 +18,10 @@ namespace diffuse::cpu {
 /// Are convolutions of these kernels done here, whatever the size of their pictures?
 bool fills_panels(const Convolution& shape);
 
+/// Can a linear layer of these weights end in GEGLU? Its values and its gates then lie in whole
+/// panels.
+bool fills_gated_panels(const Weight& weight, const PanelKernels& kernels);
+
 void run_panels(const LinearOp& op, const PanelWeight& weight, const PanelKernels& kernels,
                 Scratch& scratch);
 void run_panels(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels,

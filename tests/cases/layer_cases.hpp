@@ -101,6 +101,22 @@ inline const std::vector<Conv2dCase>& conv2d_cases() {
   return cases;
 }
 
+struct LinearGegluCase {
+  const char* what;
+  std::int64_t batch, rows, in, width;
+  bool bias = true, strided_x = false;
+};
+
+inline const std::vector<LinearGegluCase>& linear_geglu_cases() {
+  static const std::vector<LinearGegluCase> cases = {
+      {"several strips and panels", 2, 300, 72, 192},
+      {"few rows, odd depth, no bias", 3, 7, 41, 64, false},
+      {"long rows, summed in pieces, strided", 2, 33, 1400, 128, true, true},
+      {"halves that fill no panel", 2, 9, 24, 40},
+  };
+  return cases;
+}
+
 struct GegluCase {
   const char* what;
   std::int64_t batch, rows, width;

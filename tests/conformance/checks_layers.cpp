@@ -87,6 +87,24 @@ Check geglu_check(const GegluCase& c, DType dtype) {
           [=] { return reference::geglu(x); }};
 }
 
+Check linear_geglu_check(const LinearGegluCase& c, DType dtype) {
+  const auto x = random_array({c.batch, c.rows, c.in}, dtype, 24);
+  const auto weight =
+      random_array({2 * c.width, c.in}, dtype, 25, 1 / std::sqrt(static_cast<double>(c.in)));
+  const auto bias = c.bias ? random_array({2 * c.width}, DType::f32, 26) : Array();
+  Check check{"linear_geglu", c.what, c.batch, {}, {}};
+  check.run = [=](Device& device, Slice slice) {
+    const Weight prepared =
+        device.prepare(weight, {.role = WeightRole::linear, .dtype = dtype}, dtype);
+    return device.ops().linear_geglu(device.put(x, slice, c.strided_x ? 10 : 0), prepared,
+                                     c.bias ? device.put_f32(bias) : Tensor());
+  };
+  check.want = [=] {
+    return reference::geglu(reference::linear(x, weight, bias, Array(), Activation::none));
+  };
+  return check;
+}
+
 Check activation_check(const ActivationCase& c, DType dtype) {
   const auto x = random_array({c.batch, c.elements}, dtype, 31, c.spread);
   return {"activation", c.what, c.batch,
@@ -143,6 +161,7 @@ std::vector<Check> layer_checks(DType dtype) {
   for (const auto& c : linear_cases()) checks.push_back(linear_check(c, dtype, index++));
   for (const auto& c : conv2d_cases()) checks.push_back(conv2d_check(c, dtype, index++));
   for (const auto& c : geglu_cases()) checks.push_back(geglu_check(c, dtype));
+  for (const auto& c : linear_geglu_cases()) checks.push_back(linear_geglu_check(c, dtype));
   for (const auto& c : activation_cases()) checks.push_back(activation_check(c, dtype));
   checks.push_back(stacked_check(dtype));
   checks.push_back(embedding_check(dtype));

@@ -2,6 +2,7 @@
 
 #include "core/base/error.hpp"
 #include "core/base/step_row.hpp"
+#include "core/tensor/decorators.hpp"
 #include "core/tensor/ops.hpp"
 #include "core/tensor/shape_backend.hpp"
 
@@ -32,7 +33,32 @@ class Refusing final : public Backend {
   void execute(const Op&) override {}
 };
 
+class Fusing final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  bool fuses_geglu(const Weight& weight) const override { return weight.shape[0] == 12; }
+  void execute(const Op& op) override { labels.push_back(label_of(op)); }
+  std::vector<std::string> labels;
+};
+
 }  // namespace
+
+TEST_CASE("a linear layer that ends in GEGLU is one op where the backend fuses it") {
+  ShapeBackend shapes;
+  Fusing backend(shapes);
+  Backend& as_any = backend;
+  ForwardingBackend outside(as_any);
+  Ops ops(outside, DType::f32);
+  const Tensor x = ops.make(DType::f32, {2, 3, 8});
+  const Tensor bias = ops.make(DType::f32, {12});
+  CHECK(ops.linear_geglu(x, Fixture::weight({12, 8}), bias).shape() == Shape({2, 3, 6}));
+  CHECK(backend.labels == std::vector<std::string>{"linear 2x3x8 -> 12, geglu"});
+  CHECK_THROWS_AS(ops.linear_geglu(x, Fixture::weight({12, 7}), bias), ShapeError);
+  CHECK_THROWS_AS(ops.linear_geglu(x, Fixture::weight({12, 8}), x), ShapeError);
+  backend.labels.clear();
+  CHECK(ops.linear_geglu(x, Fixture::weight({10, 8}), Tensor()).shape() == Shape({2, 3, 5}));
+  CHECK(backend.labels == std::vector<std::string>{"linear 2x3x8 -> 10", "geglu 2x3x10 -> 2x3x5"});
+}
 
 TEST_CASE("a dtype that the backend refuses is an error with its reason") {
   Refusing backend;
