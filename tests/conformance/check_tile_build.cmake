@@ -1,0 +1,20 @@
+# What the compiler makes of the products on tiles: six tile products (32 rows: four, 16 rows: two), in steps that
+# load each operand once.
+#   cmake -DOBJECT=amx_bf16.cpp.o -DOBJDUMP=objdump -P check_tile_build.cmake
+if(NOT OBJDUMP)
+  message("not run: the disassembly of the products on tiles: no objdump")
+  return()
+endif()
+execute_process(COMMAND ${OBJDUMP} -d --no-show-raw-insn ${OBJECT} RESULT_VARIABLE status OUTPUT_VARIABLE code)
+if(NOT status EQUAL 0)
+  message(FATAL_ERROR "${OBJDUMP} cannot read ${OBJECT}")
+endif()
+foreach(instruction ldtilecfg tilezero tileloadd tilestored tdpbf16ps tilerelease)
+  string(REGEX MATCHALL "[\t ]${instruction}[\t \n]" found "${code}")
+  list(LENGTH found count)
+  message("${instruction}: ${count}")
+  set(count_${instruction} ${count})
+endforeach()
+if(NOT count_tdpbf16ps EQUAL 6 OR NOT count_tileloadd EQUAL 13)
+  message(FATAL_ERROR "expected 6 tdpbf16ps and 13 tileloadd")
+endif()
