@@ -10,8 +10,8 @@ namespace diffuse {
 
 struct BackendOptions {
   int threads = 0;        ///< CPU: threads of one backend; 0 = OpenMP's own choice
-  std::string force_isa;  ///< CPU: "sse", "avx2", "avx512", "avx512_bf16"; empty = the best, or the
-                          ///< environment's DIFFUSE_BATCH_ISA
+  std::string force_isa;  ///< CPU: "sse", "avx2", "avx512", "avx512_bf16", "amx_bf16"; empty = the
+                          ///< best, or the environment's DIFFUSE_BATCH_ISA
   bool lean = false;      ///< CPU: less memory rather than speed; changes rounding
   int device_index = 0;   ///< CUDA: which GPU of this node
   bool fast = false;      ///< CUDA: kernels of libraries are chosen by the clock, for each batch

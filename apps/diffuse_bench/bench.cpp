@@ -130,7 +130,8 @@ BenchResult run_bench(const BenchOptions& o) {
   result.dtype = setup.settings.dtype;
   const std::optional<std::regex> filter =
       o.filter.empty() ? std::nullopt : std::make_optional<std::regex>(o.filter);
-  if (!o.floors) result.peaks = measure_peaks(result.threads);
+  const bool tiles = result.backend.find("amx_bf16") != std::string::npos;
+  if (!o.floors) result.peaks = measure_peaks(result.threads, tiles);
   reset_peak_rss();
 
   ShapeBackend shapes;
@@ -149,7 +150,7 @@ BenchResult run_bench(const BenchOptions& o) {
   result.peak_rss_bytes = peak_rss_bytes();
 
   // Once more at the end: another program may have held the cores at the start.
-  if (!o.floors) result.peaks = better(result.peaks, measure_peaks(result.threads));
+  if (!o.floors) result.peaks = better(result.peaks, measure_peaks(result.threads, tiles));
   for (NetworkResult& network : result.networks) {
     set_floors(network, result.peaks, result.dtype);
   }

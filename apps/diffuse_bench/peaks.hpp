@@ -18,9 +18,10 @@ struct Peaks {
 std::vector<int> own_cpus();
 
 /// Measures on the first `threads` of own_cpus(), a thread each: the best of many short windows, so
-/// that another process on a core spoils some windows and not the figure. About a second. On
-/// processors other than x86-64, FLOP rates stay 0.
-Peaks measure_peaks(int threads);
+/// that another process on a core spoils some windows and not the figure. About a second. `tiles`:
+/// the bf16 rate is that of the tile unit, which this process may use. On processors other than
+/// x86-64, FLOP rates stay 0.
+Peaks measure_peaks(int threads, bool tiles);
 
 /// The better of two measurements, figure by figure.
 Peaks better(Peaks a, const Peaks& b);

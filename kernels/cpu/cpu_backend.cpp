@@ -74,7 +74,7 @@ std::string CpuBackend::method_of(const Op& op) const {
 }
 
 bool CpuBackend::by_winograd(const Convolution& convolution) const {
-  return !lean_ && prefers_winograd(convolution);
+  return !lean_ && !kernels(convolution.dtype).panels.on_tiles && prefers_winograd(convolution);
 }
 
 const TypedKernels& CpuBackend::kernels(DType dtype) const {

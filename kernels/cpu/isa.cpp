@@ -6,11 +6,13 @@
 
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
+#include "kernels/cpu/tile_permission.hpp"
 
 namespace diffuse::cpu {
 namespace {
 
-constexpr std::array<Isa, 4> kAll = {Isa::sse, Isa::avx2, Isa::avx512, Isa::avx512_bf16};
+constexpr std::array<Isa, 5> kAll = {Isa::sse, Isa::avx2, Isa::avx512, Isa::avx512_bf16,
+                                     Isa::amx_bf16};
 
 const KernelTable* table_of(Isa isa) {
   switch (isa) {
@@ -22,6 +24,8 @@ const KernelTable* table_of(Isa isa) {
       return avx512_kernels();
     case Isa::avx512_bf16:
       return avx512_bf16_kernels();
+    case Isa::amx_bf16:
+      return amx_bf16_kernels();
   }
   return nullptr;
 }
@@ -38,6 +42,8 @@ bool machine_has(Isa isa) {
              __builtin_cpu_supports("avx512dq") != 0;
     case Isa::avx512_bf16:
       return machine_has(Isa::avx512) && __builtin_cpu_supports("avx512bf16") != 0;
+    case Isa::amx_bf16:
+      return machine_has(Isa::avx512_bf16) && tiles_granted();
   }
   return false;
 }
@@ -54,6 +60,8 @@ std::string_view name_of(Isa isa) {
       return "avx512";
     case Isa::avx512_bf16:
       return "avx512_bf16";
+    case Isa::amx_bf16:
+      return "amx_bf16";
   }
   return "?";
 }
@@ -81,7 +89,7 @@ Isa choose_isa(std::string_view forced) {
     return isa;
   }
   throw ConfigError("unknown instruction set \"" + printable(forced) +
-                    "\": use sse, avx2, avx512 or avx512_bf16");
+                    "\": use sse, avx2, avx512, avx512_bf16 or amx_bf16");
 }
 
 const KernelTable& kernels_of(Isa isa) { return *table_of(isa); }

@@ -8,9 +8,9 @@
 namespace diffuse::cpu {
 
 /// Instruction sets that the kernels are compiled for, each including the one before.
-enum class Isa : std::uint8_t { sse, avx2, avx512, avx512_bf16 };
+enum class Isa : std::uint8_t { sse, avx2, avx512, avx512_bf16, amx_bf16 };
 
-/// "sse", "avx2", "avx512", "avx512_bf16".
+/// "sse", "avx2", "avx512", "avx512_bf16", "amx_bf16".
 std::string_view name_of(Isa isa);
 
 /// The best one that this machine has and this build holds.

@@ -68,6 +68,8 @@ struct PanelOutput {
 
 /// Rows meet some depth of a panel of weights: sums (+)= x W.
 struct PanelProduct {
+  /// Their sums in ascending order in one array, a panel's columns apart or a multiple of that;
+  /// sums between them may be written with what they hold.
   const ProductRow* rows;
   std::int64_t count;
   std::int64_t columns;  ///< of the panel that exist
@@ -97,6 +99,9 @@ struct PanelKernels {
   std::int64_t columns;  ///< of a panel
   void (*product)(const PanelProduct& product);
   void (*gated)(const GatedOutput& output);
+  /// On a tile unit, which makes up to 1024 products of bf16 a cycle: Winograd loses there, with a
+  /// quarter of them in f32, at 32 a cycle.
+  bool on_tiles = false;
 };
 
 /// A 3x3 convolution with stride 1 in tiles of 4x4 outputs, counted over all pictures of a batch.
@@ -183,5 +188,6 @@ const KernelTable* sse_kernels();
 const KernelTable* avx2_kernels();
 const KernelTable* avx512_kernels();
 const KernelTable* avx512_bf16_kernels();
+const KernelTable* amx_bf16_kernels();
 
 }  // namespace diffuse::cpu

@@ -18,6 +18,8 @@ dnnl::cpu_isa limit_of(Isa isa) {
       return dnnl::cpu_isa::avx512_core;
     case Isa::avx512_bf16:
       return dnnl::cpu_isa::avx512_core_bf16;
+    case Isa::amx_bf16:
+      return dnnl::cpu_isa::avx512_core_amx;
   }
   return dnnl::cpu_isa::all;
 }

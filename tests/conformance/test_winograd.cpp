@@ -39,13 +39,18 @@ std::unique_ptr<Backend> cpu(bool lean) {
   return make_backend("cpu", {.threads = 2, .force_isa = {}, .lean = lean, .device_index = 0});
 }
 
+// Are direct convolutions so fast that there is no Winograd?
+bool on_tiles(const Backend& backend, DType dtype) {
+  return dtype == DType::bf16 && backend.numerics().find("cpu amx_bf16") == 0;
+}
+
 // The dtypes that can be tested on this machine; why none, if none can.
 std::vector<DType> dtypes_here() {
   std::vector<DType> dtypes;
   try {
     const std::unique_ptr<Backend> backend = cpu(false);
     for (const DType dtype : {DType::f32, DType::bf16}) {
-      if (backend->refuses(dtype).empty()) dtypes.push_back(dtype);
+      if (backend->refuses(dtype).empty() && !on_tiles(*backend, dtype)) dtypes.push_back(dtype);
     }
   } catch (const ConfigError& error) {
     std::cout << "not run: " << error.what() << "\n";
@@ -72,6 +77,19 @@ TEST_CASE("Winograd's error is at most twice that of direct convolution") {
       CHECK(winograd <= 2 * direct);
     }
   }
+}
+
+TEST_CASE("On tiles bf16 is never convolved by Winograd") {
+  try {
+    if (!on_tiles(*cpu(false), DType::bf16)) return;
+  } catch (const ConfigError&) {
+    return;
+  }
+  Device device(cpu(false), DType::bf16);
+  const Array x = random_array({1, 32, 32, 128}, DType::bf16, 1);
+  const Array kernel = random_array({128, 128, 3, 3}, DType::bf16, 2, 0.03);
+  const Array want = reference::conv2d(x, kernel, {}, {}, {1, 1, 1, 1, 1});
+  CHECK(error_of(device, x, kernel, want, "direct") < 2e-3);
 }
 
 TEST_CASE("A picture's bytes do not depend on the size that its kernels were prepared for") {

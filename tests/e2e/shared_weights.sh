@@ -6,7 +6,7 @@ prompts 4 >"$work/list.txt"
 options=(--model "$tiny" --num-inference-steps 2 --seed 5 --progress none)
 
 for dtype in f32 bf16; do
-  if [ $dtype = bf16 ] && ! "$program" --version | grep -q avx512_bf16; then continue; fi
+  if [ $dtype = bf16 ] && ! "$program" --version | grep -qE 'avx512_bf16|amx_bf16'; then continue; fi
   ends 0 "$program" "$work/list.txt" "${options[@]}" --dtype $dtype --output-dir "$work/one-$dtype"
   grep -q "share one copy" "$err" && fail "one rank says that it shares"
   sums "$work/one-$dtype" >"$work/sums-$dtype"

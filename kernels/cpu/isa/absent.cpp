@@ -12,5 +12,8 @@ const KernelTable* avx512_kernels() { return nullptr; }
 #ifdef DIFFUSE_NO_AVX512_BF16
 const KernelTable* avx512_bf16_kernels() { return nullptr; }
 #endif
+#ifdef DIFFUSE_NO_AMX_BF16
+const KernelTable* amx_bf16_kernels() { return nullptr; }
+#endif
 
 }  // namespace diffuse::cpu
