@@ -4,6 +4,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <cstring>
 #include <exception>
 #include <utility>
 
@@ -62,6 +63,7 @@ std::shared_ptr<SharedMemory> SharedMemory::allocate(const Communicator& node, s
   const auto address = reinterpret_cast<std::uintptr_t>(base);
   state->data = static_cast<std::byte*>(base) + (page - address % page) % page;
   state->bytes = whole;
+  if (node.size() == 1) std::memset(state->data, 0, whole);  // from the heap, see the destructor
   return std::shared_ptr<SharedMemory>(new SharedMemory(std::move(state)));
 }
 
@@ -77,6 +79,8 @@ SharedMemory::~SharedMemory() {
   } catch (const std::exception&) {
     return;
   }
+  // A rank that is alone on its node has been given a piece of its own heap, which goes back there.
+  mprotect(state_->data, state_->bytes, PROT_READ | PROT_WRITE);
   MPI_Win_unlock_all(state_->window);
   MPI_Win_free(&state_->window);
 }

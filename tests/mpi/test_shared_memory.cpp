@@ -39,6 +39,22 @@ TEST_CASE("several shared memories at once, freed in any order") {
   CHECK(static_cast<const std::uint8_t*>(second->data())[99'999] == 7);
 }
 
+TEST_CASE("memory that nobody may write to any more can be written to once it is given back") {
+  const auto node = world().node();
+  std::string why;
+  for (int round = 0; round < 3; ++round) {
+    const auto memory = mpi::SharedMemory::allocate(node, 5000, &why);
+    REQUIRE(memory != nullptr);
+    auto* data = static_cast<std::uint8_t*>(memory->data());
+    bool zero = true;
+    for (std::size_t i = 0; i < 5000; ++i) zero = zero && data[i] == 0;
+    CHECK(zero);
+    node.barrier();
+    if (node.is_root()) std::memset(data, 0xFF, 5000);
+    memory->publish();
+  }
+}
+
 TEST_CASE("more than the node has is refused on every rank, with the reason") {
   std::string why;
   const std::size_t too_much = mpi::free_shared_bytes() + (std::size_t{1} << 30);
