@@ -20,8 +20,9 @@ static inline float to_float(Bf16 value) {
 /// Nearest, ties to even; NaN stays NaN.
 [[maybe_unused]] static inline Bf16 to_bf16(float value) {
   const auto bits = __builtin_bit_cast(std::uint32_t, value);
-  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return {static_cast<std::uint16_t>((bits >> 16) | 0x40U)};
-  return {static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16)};
+  const bool nan = (bits & 0x7FFFFFFFU) > 0x7F800000U;
+  const std::uint32_t rounded = (bits + 0x7FFFU + ((bits >> 16) & 1U)) >> 16;
+  return {static_cast<std::uint16_t>(nan ? (bits >> 16) | 0x40U : rounded)};
 }
 
 }  // namespace diffuse::cpu

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstring>
 #include <type_traits>
 #include <vector>
 
@@ -15,6 +16,9 @@ namespace {
 constexpr std::int64_t kStripPixels = 256;
 // Bands of rows that a thread gets, at least; the rows around a band are computed twice.
 constexpr std::int64_t kBands = 4;
+// Outputs that are added up at once.
+constexpr std::int64_t kLanes = 4;
+using Lanes [[gnu::vector_size(kLanes * sizeof(float))]] = float;
 
 // The 1x1 convolution to a column for each of the kernel's pixels and outputs.
 Convolution columns_of(const Convolution& shape) {
@@ -38,11 +42,12 @@ class Run {
         panel_bytes_(panel_bytes(kernels, shape_.channels, shape_.dtype)),
         pixel_floats_(blocks_of(columns_, kernels.columns) * kernels.columns),
         row_floats_(shape_.width * pixel_floats_),
+        lanes_(blocks_of(shape_.out_channels, kLanes) * kLanes),
         band_rows_(std::max(shape_.kernel_height,
                             blocks_of(shape_.batch * shape_.out_height(), kBands * max_threads()))),
         bands_(blocks_of(shape_.out_height(), band_rows_)) {
     const std::int64_t floats =
-        shape_.kernel_height * row_floats_ + shape_.out_width() * shape_.out_channels;
+        shape_.kernel_height * row_floats_ + shape_.out_width() * shape_.out_channels + lanes_;
     thread_bytes_ = blocks_of(floats * static_cast<std::int64_t>(sizeof(float)), 64) * 64;
     memory_ = scratch.reserve(static_cast<std::size_t>(max_threads() * thread_bytes_));
   }
@@ -65,15 +70,16 @@ class Run {
       for (; coming < bottom; ++coming) {
         multiply(picture * shape_.height + coming, products + slot(coming));
       }
-      std::fill_n(sums, shape_.out_width() * shape_.out_channels, 0.0F);
-      for (std::int64_t row = std::max<std::int64_t>(0, top); row < bottom; ++row) {
-        add(products + slot(row) + (row - top) * shape_.kernel_width * shape_.out_channels, sums);
+      if (lanes_ == kLanes) {
+        add_up<1>(products, top, sums);
+      } else {
+        add_up<2>(products, top, sums);
       }
       const std::int64_t pixel = (picture * shape_.out_height() + h) * shape_.out_width();
       if (op_.y.dtype() == DType::f32) {
-        put_row<float>(sums, pixel);
+        put_row<float>(sums, pixel * shape_.out_channels);
       } else {
-        put_row<Bf16>(sums, pixel);
+        put_row<Bf16>(sums, pixel * shape_.out_channels);
       }
     }
   }
@@ -110,45 +116,65 @@ class Run {
     }
   }
 
-  // One row of the kernel, whose columns `products` begin with for the row of pixels that it sees.
-  void add(const float* products, float* sums) const {
-    switch (shape_.out_channels) {
-      case 3:  // the usual ones, unrolled
-        return add_outputs(products, std::integral_constant<std::int64_t, 3>(), sums);
-      case 4:
-        return add_outputs(products, std::integral_constant<std::int64_t, 4>(), sums);
-      default:
-        return add_outputs(products, shape_.out_channels, sums);
+  // sums[w, :] = bias + sum_{s,t} products[top + s, w - pad_left + t, (s, t), :] in whole lanes:
+  // what the last of them holds too much, the next pixel writes over.
+  template <int kVectors>
+  void add_up(const float* products, std::int64_t top, float* sums) const {
+    const Convolution shape = shape_;  // in no memory that the sums might lie in
+    const std::int64_t pixel = pixel_floats_, row = row_floats_;
+    const std::int64_t next = pixel + shape.out_channels;
+    const std::int64_t kernel_row = shape.kernel_width * shape.out_channels;
+    const std::int64_t above = std::max<std::int64_t>(0, -top);
+    const std::int64_t rows = std::min(shape.kernel_height, shape.height - top) - above;
+    const float* first = products + slot(top + above);
+    const float* end = products + shape.kernel_height * row;
+    Lanes bias[kVectors] = {};
+    if (!op_.bias.empty()) {
+      std::copy_n(op_.bias.data<float>(), shape.out_channels, reinterpret_cast<float*>(bias));
     }
-  }
-
-  template <class Outputs>
-  void add_outputs(const float* products, Outputs outputs, float* sums) const {
-    for (std::int64_t w = 0; w < shape_.out_width(); ++w, sums += outputs) {
-      const std::int64_t left = w - shape_.pad_left;
-      const std::int64_t end = std::min(shape_.kernel_width, shape_.width - left);
-      for (std::int64_t tap = std::max<std::int64_t>(0, -left); tap < end; ++tap) {
-        const float* from = products + (left + tap) * pixel_floats_ + tap * outputs;
-        for (std::int64_t o = 0; o < outputs; ++o) sums[o] += from[o];
-      }
-    }
-  }
-
-  template <class T>
-  void put_row(const float* sums, std::int64_t pixel) const {
-    for (std::int64_t w = 0; w < shape_.out_width(); ++w, ++pixel) {
-      T* y = op_.y.data<T>() + pixel * op_.y.row_stride();
-      for (std::int64_t o = 0; o < shape_.out_channels; ++o) {
-        float value = *sums++;
-        if (!op_.bias.empty()) value += op_.bias.data<float>()[o];
-        if (!op_.residual.empty()) {
-          value += to_float(op_.residual.data<T>()[pixel * op_.residual.row_stride() + o]);
-        }
-        if constexpr (std::is_same_v<T, float>) {
-          y[o] = value;
+    for (std::int64_t w = 0; w < shape.out_width(); ++w, sums += shape.out_channels) {
+      const std::int64_t left = w - shape.pad_left;
+      const std::int64_t before = std::max<std::int64_t>(0, -left);
+      const std::int64_t taps = std::min(shape.kernel_width, shape.width - left) - before;
+      const std::int64_t offset = above * kernel_row + left * pixel + before * next;
+      Lanes sum[kVectors];
+      std::memcpy(sum, bias, sizeof sum);
+      const float* from = first;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const float* seen = from + offset + r * kernel_row;
+        if (taps == 3) {  // the usual ones, unrolled
+          add_taps<kVectors>(seen, std::integral_constant<std::int64_t, 3>(), next, sum);
         } else {
-          y[o] = to_bf16(value);
+          add_taps<kVectors>(seen, taps, next, sum);
         }
+        from += row;
+        if (from == end) from = products;
+      }
+      std::memcpy(sums, sum, sizeof sum);
+    }
+  }
+
+  template <int kVectors, class Taps>
+  static void add_taps(const float* from, Taps taps, std::int64_t next, Lanes (&sum)[kVectors]) {
+    for (std::int64_t tap = 0; tap < taps; ++tap, from += next) {
+      Lanes values[kVectors];
+      std::memcpy(values, from, sizeof values);
+      for (int v = 0; v < kVectors; ++v) sum[v] += values[v];
+    }
+  }
+
+  // `begin`: the row's first value in y and in what is added to it.
+  template <class T>
+  void put_row(const float* sums, std::int64_t begin) const {
+    const std::int64_t count = shape_.out_width() * shape_.out_channels;
+    const T* residual = op_.residual.empty() ? nullptr : op_.residual.data<T>() + begin;
+    T* y = op_.y.data<T>() + begin;
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float value = residual == nullptr ? sums[i] : sums[i] + to_float(residual[i]);
+      if constexpr (std::is_same_v<T, float>) {
+        y[i] = value;
+      } else {
+        y[i] = to_bf16(value);
       }
     }
   }
@@ -159,6 +185,7 @@ class Run {
   const PanelKernels& kernels_;
   std::int64_t columns_;  // that a pixel's products have
   std::int64_t panel_bytes_, pixel_floats_, row_floats_;
+  std::int64_t lanes_;  // that outputs are added up in
   std::int64_t band_rows_, bands_;
   std::int64_t thread_bytes_ = 0;
   std::byte* memory_ = nullptr;

@@ -64,6 +64,9 @@ struct PanelOutput {
   void* y;
   std::int64_t y_stride;
   bool f32;  ///< y and residual; else they have the weights' type
+  /// y is too large for any cache and is not fetched to be written over. Whole lines: it begins
+  /// with one, y_stride and the panel's columns are multiples of one, and all of these exist.
+  bool past_caches;
 };
 
 /// Rows meet some depth of a panel of weights: sums (+)= x W.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 
 #include "kernels/cpu/function.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -14,6 +15,8 @@ constexpr std::int64_t kStripPixels = 256;
 // Bytes of a panel that are summed up at once: two of them, one being fetched, leave the second
 // cache room for pixels.
 constexpr std::int64_t kPieceBytes = std::int64_t{160} << 10;
+// Bytes of y of which no cache keeps enough until they are read.
+constexpr std::size_t kFarBytes = std::size_t{32} << 20;
 
 // A linear layer is a 1x1 convolution of one picture, whose pixels may lie apart.
 Convolution convolution_of(const LinearOp& op) {
@@ -38,6 +41,15 @@ std::byte* row_of(const Tensor& t, std::int64_t row, std::int64_t element) {
          (row * t.row_stride() + element) * static_cast<std::int64_t>(size_of(t.dtype()));
 }
 
+// Is y written past the caches? In whole lines, then.
+bool goes_far(const Tensor& y, const Convolution& shape, const PanelKernels& kernels) {
+  constexpr std::int64_t kLine = 64;
+  const auto each = static_cast<std::int64_t>(size_of(y.dtype()));
+  const bool lines = reinterpret_cast<std::uintptr_t>(y.data<std::byte>()) % kLine == 0 &&
+                     y.row_stride() * each % kLine == 0 && kernels.columns * each % kLine == 0;
+  return y.bytes() >= kFarBytes && lines && shape.out_channels % kernels.columns == 0;
+}
+
 // A call of run_panels: strips of output pixels times panels of output channels.
 class Run {
  public:
@@ -56,7 +68,8 @@ class Run {
         strips_(blocks_of(pixels_, kStripPixels)),
         panels_(blocks_of(shape.out_channels, kernels.columns) / (operands.gated ? 2 : 1)),
         strips_inside_(blocks_of(shape.out_channels, kernels.columns) * taps_ * tap_bytes_ >
-                       static_cast<std::int64_t>(operands.x.bytes())) {
+                       static_cast<std::int64_t>(operands.x.bytes())),
+        past_caches_(goes_far(operands.y, shape, kernels)) {
     const std::int64_t here = std::min(pixels_, kStripPixels);
     sum_floats_ = here * kernels.columns;
     thread_bytes_ =
@@ -222,6 +235,7 @@ class Run {
     output.y_stride = y.row_stride();
     output.y = row_of(y, first, column);
     output.f32 = y.dtype() == DType::f32;
+    output.past_caches = past_caches_;
     return output;
   }
 
@@ -233,7 +247,7 @@ class Run {
   bool whole_;  // the one pixel of the kernel sees a pixel of the picture everywhere
   std::int64_t tap_bytes_, piece_;
   std::int64_t strips_, panels_;
-  bool strips_inside_;
+  bool strips_inside_, past_caches_;
   std::int64_t sum_floats_ = 0;
   std::size_t thread_bytes_ = 0;
   std::byte* memory_ = nullptr;

@@ -29,6 +29,18 @@ void put_row(const PanelOutput& output, std::int64_t columns, const float* sums,
   }
 }
 
+/// Stores that pass the caches by.
+template <int V>
+inline void stream_row(float* y, const Vec (&sum)[V]) {
+  DIFFUSE_UNROLL
+  for (int v = 0; v < V; ++v) stream(y + v * kLanes, sum[v]);
+}
+template <int V>
+inline void stream_row(Bf16* y, const Vec (&sum)[V]) {
+  DIFFUSE_UNROLL
+  for (int v = 0; v < V; v += 2) stream(y + v * kLanes, sum[v], sum[v + 1]);
+}
+
 /// A row's sums, straight from registers: a call would move them to memory.
 template <class T, int V>
 [[gnu::always_inline]] inline void put_sums(const PanelOutput& output, Vec (&sum)[V],
@@ -43,6 +55,7 @@ template <class T, int V>
     DIFFUSE_UNROLL
     for (int v = 0; v < V; ++v) sum[v] = add(sum[v], load(residual + v * kLanes));
   }
+  if (output.past_caches) return stream_row(y, sum);
   DIFFUSE_UNROLL
   for (int v = 0; v < V; ++v) store(y + v * kLanes, sum[v]);
 }
@@ -58,7 +71,8 @@ struct Ahead {
   int count = 0;
   const std::byte* lines[2 * kRows * ((kPanel * sizeof(float) + 63) / 64)];
 
-  /// The outputs of rows [begin, end), and the residuals that are added to them.
+  /// The outputs of rows [begin, end), if caches hold them, and the residuals that are added to
+  /// them.
   template <class T>
   void outputs(const PanelOutput& output, std::int64_t columns, std::int64_t begin,
                std::int64_t end) {
@@ -66,7 +80,7 @@ struct Ahead {
     count = 0;
     for (std::int64_t r = begin; r < end; ++r) {
       const T* y = static_cast<const T*>(output.y) + r * output.y_stride;
-      for (std::int64_t c = 0; c < columns; c += kLine) {
+      for (std::int64_t c = 0; c < columns && !output.past_caches; c += kLine) {
         lines[count++] = reinterpret_cast<const std::byte*>(y + c);
       }
       if (output.residual == nullptr) continue;
@@ -190,6 +204,7 @@ void panel_rows(const PanelProduct& product) {
     }
     panel_block_of<P, T, V>(product, begin, end, ahead);
   }
+  if (product.output != nullptr && product.output->past_caches) __builtin_ia32_sfence();
 }
 
 template <class P, class T>

@@ -20,6 +20,8 @@ inline Vec zero() { return _mm256_setzero_ps(); }
 inline Vec set1(float a) { return _mm256_set1_ps(a); }
 inline Vec load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, Vec a) { _mm256_storeu_ps(p, a); }
+/// Past the caches: for whole lines.
+inline void stream(float* p, Vec a) { _mm256_stream_ps(p, a); }
 inline Vec load_n(const float* p, int n) {
   float tmp[kLanes] = {};
   std::memcpy(tmp, p, static_cast<unsigned>(n) * sizeof(float));
