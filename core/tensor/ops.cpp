@@ -39,6 +39,15 @@ void require_vector(const Tensor& t, std::int64_t size, const char* op, const ch
               std::to_string(size) + " elements");
 }
 
+// The rows that a linear layer meets, and its bias.
+void require_linear(const Tensor& x, const Weight& weight, const Tensor& bias, DType dtype,
+                    const char* op) {
+  require_float(x, dtype, op, "x");
+  require(x.shape().back() == weight.shape[1], op,
+          "x " + x.shape().str() + " does not fit weight " + weight.shape.str());
+  require_vector(bias, weight.shape[0], op, "bias");
+}
+
 }  // namespace
 
 Ops::Ops(Backend& backend, DType dtype) : backend_(backend), dtype_(dtype) {
@@ -145,10 +154,7 @@ Tensor Ops::embedding(const Tensor& ids, const Weight& tokens, const Weight& pos
 
 Tensor Ops::linear(const Tensor& x, const Weight& weight, const LinearExtras& extras) {
   constexpr const char* kOp = "linear";
-  require_float(x, dtype_, kOp, "x");
-  require(x.shape().back() == weight.shape[1], kOp,
-          "x " + x.shape().str() + " does not fit weight " + weight.shape.str());
-  require_vector(extras.bias, weight.shape[0], kOp, "bias");
+  require_linear(x, weight, extras.bias, dtype_, kOp);
   const DType out = extras.f32_output ? DType::f32 : dtype_;
   Tensor y = make(out, x.shape().with_back(weight.shape[0]));
   if (!extras.residual.empty()) {
@@ -246,11 +252,7 @@ Tensor Ops::geglu(const Tensor& x) {
 
 Tensor Ops::linear_geglu(const Tensor& x, const Weight& weight, const Tensor& bias) {
   if (!backend_.fuses_geglu(weight)) return geglu(linear(x, weight, {.bias = bias}));
-  constexpr const char* kOp = "linear_geglu";
-  require_float(x, dtype_, kOp, "x");
-  require(x.shape().back() == weight.shape[1], kOp,
-          "x " + x.shape().str() + " does not fit weight " + weight.shape.str());
-  require_vector(bias, weight.shape[0], kOp, "bias");
+  require_linear(x, weight, bias, dtype_, "linear_geglu");
   Tensor y = make(dtype_, x.shape().with_back(weight.shape[0] / 2));
   submit(LinearOp{x, weight, bias, {}, Activation::none, y, true});
   return y;

@@ -127,16 +127,32 @@ class Run {
     return (pixel / across / down * shape_.height + h) * shape_.width + w;
   }
 
-  // One panel's sums for one strip. `coming`: the thread's next item.
-  void one(std::int64_t item, std::int64_t coming, int thread) const {
-    std::byte* memory = memory_ + static_cast<std::size_t>(thread) * thread_bytes_;
-    auto* sums = reinterpret_cast<float*>(memory);
-    auto* rows = reinterpret_cast<ProductRow*>(sums + sum_floats_);
+  // What an item is made of, and the memory of the thread that makes it.
+  struct Item {
+    std::int64_t panel, first, count;  // pixels [first, first + count)
+    PanelOutput output;
+    float *sums, *gates;  // [count][columns of a panel]; gates only where there are any
+    ProductRow* rows;
+  };
+  [[nodiscard]] Item item_of(std::int64_t item, int thread) const {
     const std::int64_t panel = panel_of(item);
     const std::int64_t first = strip_of(item) * kStripPixels;
-    const std::int64_t count = std::min(kStripPixels, pixels_ - first);
-    const PanelOutput output = output_of(panel * kernels_.columns, first);
+    auto* sums =
+        reinterpret_cast<float*>(memory_ + static_cast<std::size_t>(thread) * thread_bytes_);
+    float* gates = sums + sum_floats_;
+    float* end = operands_.gated ? gates + sum_floats_ : gates;
+    return {panel,
+            first,
+            std::min(kStripPixels, pixels_ - first),
+            output_of(panel * kernels_.columns, first),
+            sums,
+            gates,
+            reinterpret_cast<ProductRow*>(end)};
+  }
 
+  // One panel's sums for one strip. `coming`: the thread's next item.
+  void one(std::int64_t item, std::int64_t coming, int thread) const {
+    const auto [panel, first, count, output, sums, gates, rows] = item_of(item, thread);
     PanelProduct product{};
     product.rows = rows;
     product.columns = std::min(kernels_.columns, shape_.out_channels - panel * kernels_.columns);
@@ -167,13 +183,7 @@ class Run {
 
   // One panel's outputs for one strip, which meets the panel of their gates after it.
   void one_gated(std::int64_t item, std::int64_t coming, int thread) const {
-    std::byte* memory = memory_ + static_cast<std::size_t>(thread) * thread_bytes_;
-    auto* values = reinterpret_cast<float*>(memory);
-    float* gates = values + sum_floats_;
-    auto* rows = reinterpret_cast<ProductRow*>(gates + sum_floats_);
-    const std::int64_t panel = panel_of(item);
-    const std::int64_t first = strip_of(item) * kStripPixels;
-    const std::int64_t count = std::min(kStripPixels, pixels_ - first);
+    const auto [panel, first, count, output, values, gates, rows] = item_of(item, thread);
     PanelProduct product{};
     product.rows = rows;
     product.count = count;
@@ -188,7 +198,6 @@ class Run {
       product.next = weights_of(of_gates ? panels_ + panel : panel);
       add_tap(product, weights_of(of_gates ? panel_of(coming) : panels_ + panel), nullptr);
     }
-    const PanelOutput output = output_of(panel * kernels_.columns, first);
     const float* gate_bias =
         output.bias == nullptr ? nullptr : output.bias + panels_ * kernels_.columns;
     kernels_.gated({values, gates, count, output.bias, gate_bias, output.y, output.y_stride});
