@@ -62,6 +62,7 @@ class CpuBackend final : public Backend {
   Isa isa_;
   const KernelTable& table_;
   OneDnn onednn_;
+  WeightPool weight_pool_;
   Scratch loading_scratch_;  // of weights that are being prepared; given back at the first op
   Scratch scratch_;          // of our own kernels and of repacked operands
   Scratch onednn_scratch_;   // of oneDNN's primitives

@@ -127,7 +127,7 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
 
   const WeightInput input{[this](std::size_t bytes) {
                             if (weight_memory_ != nullptr) return weight_memory_->next(bytes);
-                            return WeightMemory::Block{allocate_aligned(bytes), true};
+                            return WeightMemory::Block{weight_pool_.allocate(bytes), true};
                           },
                           [&] {
                             // One tensor's temporary, kept for the next: fresh memory costs more
