@@ -10,6 +10,7 @@
 #include <ostream>
 
 #include "apps/diffuse_batch/find_model.hpp"
+#include "apps/diffuse_batch/run_summary.hpp"
 #include "apps/diffuse_bench/networks.hpp"
 #include "core/base/error.hpp"
 #include "core/base/text.hpp"
@@ -57,10 +58,6 @@ std::vector<double> load_averages() {
 
 // Forgets the largest size so far (Linux): what follows is measured by itself.
 void reset_peak_rss() { std::ofstream("/proc/self/clear_refs") << 5; }
-
-std::size_t peak_rss_bytes() {
-  return std::strtoull(proc_value("/proc/self/status", "VmHWM").c_str(), nullptr, 10) << 10U;
-}
 
 std::vector<std::string> wanted_networks(const BenchOptions& o) {
   std::vector<std::string> wanted;
@@ -111,8 +108,7 @@ void serve(const BenchOptions& o, std::istream& in, std::ostream& out) {
     if (found == programs.end()) throw ConfigError("no network of this run: " + printable(name));
     NetworkResult result = list_ops(name, *found->second, {});
     time_ops(result, *found->second, *setup.backend, 1, {});
-    out << nlohmann::json{{"seconds", result.seconds()}, {"peak_rss_bytes", peak_rss_bytes()}}
-               .dump()
+    out << nlohmann::json{{"seconds", result.seconds()}, {"peak_rss_bytes", peak_memory()}}.dump()
         << std::endl;
   }
 }
@@ -147,7 +143,7 @@ BenchResult run_bench(const BenchOptions& o) {
     if (!o.floors) time_ops(network, program, *setup.backend, o.repeats, filter);
     result.networks.push_back(std::move(network));
   }
-  result.peak_rss_bytes = peak_rss_bytes();
+  result.peak_rss_bytes = static_cast<std::size_t>(peak_memory());
 
   // Once more at the end: another program may have held the cores at the start.
   if (!o.floors) result.peaks = better(result.peaks, measure_peaks(result.threads, tiles));
