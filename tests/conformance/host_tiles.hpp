@@ -27,6 +27,10 @@ class HostTiles {
     load(kTile, from, stride);
   }
   template <int kTile>
+  static void load_once(const void* from, std::int64_t stride) {
+    load(kTile, from, stride);
+  }
+  template <int kTile>
   static void store(void* to, std::int64_t stride) {
     store(kTile, to, stride);
   }
