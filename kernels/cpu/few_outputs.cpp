@@ -94,10 +94,10 @@ class Run {
     PanelProduct product{};
     product.depth = shape_.channels;
     product.fresh = true;
+    product.x_stride = op_.x.row_stride() * static_cast<std::int64_t>(size_of(shape_.dtype));
     ProductRow rows[kStripPixels];
     product.rows = rows;
-    const std::int64_t x_bytes =
-        op_.x.row_stride() * static_cast<std::int64_t>(size_of(shape_.dtype));
+    const std::int64_t x_bytes = product.x_stride;
     const std::byte* x = op_.x.data<std::byte>() + row * shape_.width * x_bytes;
     const std::int64_t left = (shape_.batch * shape_.height - row) * shape_.width;  // pixels of x
     for (std::int64_t strip = 0; strip < shape_.width; strip += kStripPixels) {

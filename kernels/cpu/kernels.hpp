@@ -67,14 +67,19 @@ struct PanelOutput {
   /// y is too large for any cache and is not fetched to be written over. Whole lines: it begins
   /// with one, y_stride and the panel's columns are multiples of one, and all of these exist.
   bool past_caches;
+  /// On a tile unit: row r's output is row places[r] of y, and none where that is negative. Null:
+  /// row r.
+  const std::int32_t* places;
 };
 
 /// Rows meet some depth of a panel of weights: sums (+)= x W.
 struct PanelProduct {
-  /// Their sums in ascending order in one array, a panel's columns apart or a multiple of that;
-  /// sums between them may be written with what they hold.
+  /// Their sums lie in one array in this order, on a tile unit equally far apart. With an output
+  /// they hold nothing of use afterwards.
   const ProductRow* rows;
   std::int64_t count;
+  /// Bytes between the x of rows 16 i to 16 i + 15, if all such rows lie evenly; or 0.
+  std::int64_t x_stride;
   std::int64_t columns;  ///< of the panel that exist
   std::int64_t first;    ///< value of each row that meets the panel's first
   const void* panel;     ///< [depth / step][columns][step], zero past the last value

@@ -4,8 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/function.hpp"
+#include "kernels/cpu/panel_operands.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/tile_panels.hpp"
 
 namespace diffuse::cpu {
 namespace {
@@ -15,8 +16,6 @@ constexpr std::int64_t kStripPixels = 256;
 // Bytes of a panel that are summed up at once: two of them, one being fetched, leave the second
 // cache room for pixels.
 constexpr std::int64_t kPieceBytes = std::int64_t{160} << 10;
-// Bytes of y of which no cache keeps enough until they are read.
-constexpr std::size_t kFarBytes = std::size_t{32} << 20;
 
 // A linear layer is a 1x1 convolution of one picture, whose pixels may lie apart.
 Convolution convolution_of(const LinearOp& op) {
@@ -28,32 +27,10 @@ Convolution convolution_of(const LinearOp& op) {
   return c;
 }
 
-struct Operands {
-  const Tensor& x;
-  const Tensor& bias;
-  const Tensor& residual;
-  const Tensor& y;
-  bool gated = false;  // LinearOp's geglu
-};
-
-std::byte* row_of(const Tensor& t, std::int64_t row, std::int64_t element) {
-  return t.data<std::byte>() +
-         (row * t.row_stride() + element) * static_cast<std::int64_t>(size_of(t.dtype()));
-}
-
-// Is y written past the caches? In whole lines, then.
-bool goes_far(const Tensor& y, const Convolution& shape, const PanelKernels& kernels) {
-  constexpr std::int64_t kLine = 64;
-  const auto each = static_cast<std::int64_t>(size_of(y.dtype()));
-  const bool lines = reinterpret_cast<std::uintptr_t>(y.data<std::byte>()) % kLine == 0 &&
-                     y.row_stride() * each % kLine == 0 && kernels.columns * each % kLine == 0;
-  return y.bytes() >= kFarBytes && lines && shape.out_channels % kernels.columns == 0;
-}
-
 // A call of run_panels: strips of output pixels times panels of output channels.
 class Run {
  public:
-  Run(const Convolution& shape, const Operands& operands, const PanelWeight& weight,
+  Run(const Convolution& shape, const PanelOperands& operands, const PanelWeight& weight,
       const PanelKernels& kernels, Scratch& scratch)
       : shape_(shape),
         operands_(operands),
@@ -144,7 +121,7 @@ class Run {
     return {panel,
             first,
             std::min(kStripPixels, pixels_ - first),
-            output_of(panel * kernels_.columns, first),
+            output_at(operands_, shape_.activation, first, panel * kernels_.columns, past_caches_),
             sums,
             gates,
             reinterpret_cast<ProductRow*>(end)};
@@ -231,25 +208,8 @@ class Run {
     }
   }
 
-  [[nodiscard]] PanelOutput output_of(std::int64_t column, std::int64_t first) const {
-    const Tensor& residual = operands_.residual;
-    const Tensor& y = operands_.y;
-    PanelOutput output{};
-    output.bias = operands_.bias.empty() ? nullptr : operands_.bias.data<float>() + column;
-    output.function = function_of(shape_.activation);
-    if (!residual.empty()) {
-      output.residual_stride = residual.row_stride();
-      output.residual = row_of(residual, first, column);
-    }
-    output.y_stride = y.row_stride();
-    output.y = row_of(y, first, column);
-    output.f32 = y.dtype() == DType::f32;
-    output.past_caches = past_caches_;
-    return output;
-  }
-
   const Convolution& shape_;
-  const Operands& operands_;
+  const PanelOperands& operands_;
   const std::byte* weights_;
   const PanelKernels& kernels_;
   std::int64_t pixels_, taps_;
@@ -273,17 +233,25 @@ bool fills_gated_panels(const Weight& weight, const PanelKernels& kernels) {
   return weight.shape[0] % (2 * kernels.columns) == 0;
 }
 
+namespace {
+
+void run(const Convolution& shape, const PanelOperands& operands, const PanelWeight& weight,
+         const PanelKernels& kernels, Scratch& scratch) {
+  if (kernels.on_tiles) return run_on_tiles(shape, operands, weight, kernels, scratch);
+  Run(shape, operands, weight, kernels, scratch).all();
+}
+
+}  // namespace
+
 void run_panels(const LinearOp& op, const PanelWeight& weight, const PanelKernels& kernels,
                 Scratch& scratch) {
   if (op.y.shape().elements() == 0) return;
-  const Convolution shape = convolution_of(op);
-  Run(shape, {op.x, op.bias, op.residual, op.y, op.geglu}, weight, kernels, scratch).all();
+  run(convolution_of(op), {op.x, op.bias, op.residual, op.y, op.geglu}, weight, kernels, scratch);
 }
 
 void run_panels(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels,
                 Scratch& scratch) {
-  const Convolution shape = convolution_of(op);
-  Run(shape, {op.x, op.bias, op.residual, op.y}, weight, kernels, scratch).all();
+  run(convolution_of(op), {op.x, op.bias, op.residual, op.y}, weight, kernels, scratch);
 }
 
 }  // namespace diffuse::cpu

@@ -17,7 +17,7 @@ namespace {
 
 using cpu::Bf16;
 
-constexpr std::int64_t kColumns = 64;
+constexpr std::int64_t kColumns = 32;
 
 bool machine_has_avx512_bf16() {
   if (cpu::best_isa() >= cpu::Isa::avx512_bf16) return true;
@@ -25,8 +25,7 @@ bool machine_has_avx512_bf16() {
   return false;
 }
 
-// Rows of `depth` values that lie at `places` of a picture; sums of all places, outputs of the
-// rows.
+// Rows of `depth` values that lie at `places` of a picture.
 struct Layer {
   std::int64_t depth;
   std::int64_t columns = kColumns;
@@ -48,47 +47,37 @@ struct Layer {
     }
   }
 
-  // The rows [begin, end) of the list: sums of all their places, beginning from a known value.
+  // Bytes between the rows, if all lie evenly.
+  [[nodiscard]] std::int64_t stride() const {
+    const bool even =
+        places.back() - places.front() + 1 == static_cast<std::int64_t>(places.size());
+    return even ? depth * static_cast<std::int64_t>(sizeof(Bf16)) : 0;
+  }
+
+  // The rows [begin, end) of the list, whose sums begin from a known value; `spacing` panels apart.
   [[nodiscard]] std::vector<float> sums(const cpu::PanelKernels& kernels, std::size_t begin,
-                                        std::size_t end, bool fresh, float before) const {
-    const std::int64_t first = places[begin];
-    std::vector<float> all(static_cast<std::size_t>((places[end - 1] - first + 1) * kColumns),
-                           before);
+                                        std::size_t end, bool fresh, float before,
+                                        std::int64_t spacing = 1,
+                                        const cpu::PanelOutput* output = nullptr) const {
+    const std::int64_t apart = spacing * kColumns;
+    std::vector<float> all((end - begin) * static_cast<std::size_t>(apart), before);
     std::vector<cpu::ProductRow> rows;
     for (std::size_t i = begin; i < end; ++i) {
-      rows.push_back({x.data() + places[i] * depth, all.data() + (places[i] - first) * kColumns});
+      rows.push_back({x.data() + places[i] * depth,
+                      all.data() + static_cast<std::int64_t>(i - begin) * apart});
     }
     cpu::PanelProduct product{};
     product.rows = rows.data();
     product.count = static_cast<std::int64_t>(rows.size());
+    product.x_stride = stride();
     product.columns = columns;
     product.panel = panel.data();
     product.next = panel.data();
     product.depth = depth;
     product.fresh = fresh;
+    product.output = output;
     kernels.product(product);
     return all;
-  }
-
-  // The outputs of all places, whose sums are whole.
-  [[nodiscard]] std::vector<Bf16> outputs(const cpu::PanelKernels& kernels,
-                                          std::vector<float> all) const {
-    std::vector<cpu::ProductRow> rows;
-    for (std::size_t at = 0; at < all.size(); at += kColumns) {
-      rows.push_back({x.data(), all.data() + at});
-    }
-    std::vector<Bf16> y(all.size());
-    cpu::PanelOutput output{};
-    output.y = y.data();
-    output.y_stride = kColumns;
-    cpu::PanelProduct product{};
-    product.rows = rows.data();
-    product.count = static_cast<std::int64_t>(rows.size());
-    product.columns = columns;
-    product.panel = product.next = panel.data();
-    product.output = &output;
-    kernels.product(product);
-    return y;
   }
 };
 
@@ -159,27 +148,72 @@ TEST_CASE("the twin multiplies as the manual says") {
 TEST_CASE("on tiles a row's sums do not depend on the rows beside it") {
   if (!machine_has_avx512_bf16()) return;
   const cpu::PanelKernels& kernels = host_tile_kernels()->bf16->panels;
-  for (const std::int64_t depth : {1, 2, 31, 32, 33, 64, 200, 450}) {
+  for (const std::int64_t depth : {1, 2, 31, 32, 33, 64, 200, 450, 1100}) {
     for (const auto& places : placements()) {
-      // The second size: sums about the smallest normal numbers, which vanish now and then, and -0
-      // where there is no row.
-      for (const float size : {1.0F, 0x1p-63F}) {
-        Layer layer(depth, places, size, 7);
-        const bool fresh = size == 1.0F && places.size() == 77;
-        const float before = fresh ? NAN : size == 1.0F ? 0.25F : -0.0F;
-        INFO("depth " << depth << ", " << places.size() << " rows, size " << size);
-        std::vector<float> all = layer.sums(kernels, 0, places.size(), fresh, before);
-        std::vector<float> single(all.size(), before);
+      for (const bool fresh : {false, true}) {
+        const float before = fresh ? NAN : 0.25F;
+        const Layer layer(depth, places, 1.0F, 7);
+        INFO("depth " << depth << ", " << places.size() << " rows");
+        const std::vector<float> all = layer.sums(kernels, 0, places.size(), fresh, before);
+        std::vector<float> single;
         for (std::size_t i = 0; i < places.size(); ++i) {
           const auto one = layer.sums(kernels, i, i + 1, fresh, before);
-          std::copy(one.begin(), one.end(),
-                    single.begin() + (places[i] - places.front()) * kColumns);
+          single.insert(single.end(), one.begin(), one.end());
         }
-        const auto want = layer.outputs(kernels, single);
-        const auto got = layer.outputs(kernels, all);
-        CHECK(std::memcmp(got.data(), want.data(), got.size() * sizeof(Bf16)) == 0);
-        if (size == 1.0F) CHECK(same(all, single));
+        CHECK(same(all, single));
       }
+    }
+  }
+}
+
+TEST_CASE("sums on tiles may lie some panels apart, and what is between them stays") {
+  if (!machine_has_avx512_bf16()) return;
+  const cpu::PanelKernels& kernels = host_tile_kernels()->bf16->panels;
+  for (const std::int64_t depth : {64, 1100}) {
+    for (const std::size_t count : {std::size_t{5}, std::size_t{48}, std::size_t{77}}) {
+      const Layer layer(depth, placements()[0], 1.0F, 9);
+      INFO("depth " << depth << ", " << count << " rows");
+      const auto near = layer.sums(kernels, 0, count, false, 0.5F);
+      const auto apart = layer.sums(kernels, 0, count, false, 0.5F, 2);
+      std::vector<float> want(apart.size(), 0.5F);
+      for (std::size_t r = 0; r < count; ++r) {
+        std::copy_n(near.begin() + static_cast<std::ptrdiff_t>(r * kColumns), kColumns,
+                    want.begin() + static_cast<std::ptrdiff_t>(2 * r * kColumns));
+      }
+      CHECK(same(apart, want));
+    }
+  }
+}
+
+TEST_CASE("outputs on tiles are those of the sums, in their places") {
+  if (!machine_has_avx512_bf16()) return;
+  const cpu::PanelKernels& kernels = host_tile_kernels()->bf16->panels;
+  for (const std::int64_t depth : {33, 64, 1100}) {
+    for (const std::int64_t columns : {kColumns, std::int64_t{21}}) {
+      Layer layer(depth, placements()[0], 1.0F, 13);
+      layer.columns = columns;
+      INFO("depth " << depth << ", " << columns << " columns");
+      const std::size_t count = layer.places.size();
+      const auto sums = layer.sums(kernels, 0, count, true, NAN);
+      // Every third row has no output; the others follow each other, the last one first.
+      std::vector<std::int32_t> places(count, -1);
+      std::int32_t outputs = 0;
+      for (std::size_t r = count; r-- > 0;) {
+        if (r % 3 != 1) places[r] = outputs++;
+      }
+      std::vector<float> y(static_cast<std::size_t>(outputs + 1) * kColumns, -7.0F), want = y;
+      for (std::size_t r = 0; r < count; ++r) {
+        if (places[r] < 0) continue;
+        std::copy_n(sums.begin() + static_cast<std::ptrdiff_t>(r * kColumns), columns,
+                    want.begin() + places[r] * kColumns);
+      }
+      cpu::PanelOutput output{};
+      output.y = y.data();
+      output.y_stride = kColumns;
+      output.f32 = true;
+      output.places = places.data();
+      static_cast<void>(layer.sums(kernels, 0, count, true, NAN, 1, &output));
+      CHECK(same(y, want));
     }
   }
 }
@@ -192,10 +226,10 @@ TEST_CASE("the tile unit gives its twin's bytes") {
   const cpu::PanelKernels& unit = cpu::amx_bf16_kernels()->bf16->panels;
   const cpu::PanelKernels& twin = host_tile_kernels()->bf16->panels;
   int products = 0;
-  for (const std::int64_t depth : {1, 2, 31, 32, 33, 64, 200, 450}) {
+  for (const std::int64_t depth : {1, 2, 31, 32, 33, 64, 200, 450, 1100}) {
     for (const auto& places : placements()) {
       for (const float size : {1.0F, 0x1p-63F, 0x1p70F}) {
-        for (const std::int64_t columns : {64, 30}) {
+        for (const std::int64_t columns : {32, 30}) {
           Layer layer(depth, places, size, 11);
           layer.columns = columns;
           INFO("depth " << depth << ", " << places.size() << " rows, size " << size);

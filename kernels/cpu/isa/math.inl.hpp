@@ -84,6 +84,30 @@ inline Vec gelu_vec(Vec x) {
   return fma(half, erf_vec(mul(x, set1(0.70710678118654752F))), half);
 }
 
+/// gelu as precise as values of type T can show it.
+template <class T>
+inline Vec gelu_of(Vec x) {
+  return gelu_vec(x);
+}
+#ifdef __AVX512BF16__
+/// x Phi(x) with Phi = 1 / (1 + exp(-x p(x^2))), where x p(x^2) fits log(Phi / (1 - Phi)) for
+/// |x| <= 5.5 so that Phi's relative error is at most 3.5e-4 (own fit and reciprocal): a sixth of
+/// what rounding to bfloat16 adds. In a third of gelu_vec's operations.
+template <>
+inline Vec gelu_of<Bf16>(Vec x) {
+  constexpr float kLog2E = 1.44269504088896341F;
+  const Vec s = min(mul(x, x), set1(5.5F * 5.5F));
+  Vec p = set1(-6.52789729e-10F * kLog2E);
+  p = fma(p, s, set1(7.14917188e-8F * kLog2E));
+  p = fma(p, s, set1(-2.97616970e-6F * kLog2E));
+  p = fma(p, s, set1(4.97515533e-5F * kLog2E));
+  p = fma(p, s, set1(4.29721671e-4F * kLog2E));
+  p = fma(p, s, set1(-7.36054616e-2F * kLog2E));
+  p = fma(p, s, set1(-1.59507710F * kLog2E));
+  return mul(x, reciprocal(add(set1(1.0F), exp2_vec<3>(min(mul(p, x), set1(126.0F))))));
+}
+#endif
+
 struct IdentityFn {
   static Vec apply(Vec x) { return x; }
 };

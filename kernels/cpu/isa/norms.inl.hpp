@@ -160,11 +160,11 @@ void geglu(const void* x_bytes, void* y_bytes, std::int64_t rows, std::int64_t c
   for (std::int64_t r = 0; r < rows; ++r, x += 2 * channels, y += channels) {
     std::int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes) {
-      store(y + c, mul(load(x + c), gelu_vec(load(x + channels + c))));
+      store(y + c, mul(load(x + c), gelu_of<T>(load(x + channels + c))));
     }
     if (c < channels) {
       const int n = static_cast<int>(channels - c);
-      store_n(y + c, mul(load_n(x + c, n), gelu_vec(load_n(x + channels + c, n))), n);
+      store_n(y + c, mul(load_n(x + c, n), gelu_of<T>(load_n(x + channels + c, n))), n);
     }
   }
 }

@@ -220,29 +220,29 @@ void panel_product(const PanelProduct& product) {
   panel_rows_of<P, T>(product);
 }
 
-template <class T>
+template <class T, std::int64_t kColumns>
 void panel_gated(const GatedOutput& output) {
   const float* values = output.values;
   const float* gates = output.gates;
   T* y = static_cast<T*>(output.y);
   for (std::int64_t r = 0; r < output.rows; ++r, y += output.y_stride) {
-    for (std::int64_t c = 0; c < kPanel; c += kLanes) {
+    for (std::int64_t c = 0; c < kColumns; c += kLanes) {
       Vec value = load(values + c);
       Vec gate = load(gates + c);
       if (output.bias != nullptr) {
         value = add(value, load(output.bias + c));
         gate = add(gate, load(output.gate_bias + c));
       }
-      store(y + c, mul(value, gelu_vec(gate)));
+      store(y + c, mul(value, gelu_of<T>(gate)));
     }
-    values += kPanel;
-    gates += kPanel;
+    values += kColumns;
+    gates += kColumns;
   }
 }
 
 template <class T, class P>
 constexpr PanelKernels panel_kernels() {
-  return {kPanel, panel_product<T, P>, panel_gated<T>};
+  return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>};
 }
 
 }  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

@@ -4,6 +4,10 @@
 // time. Every product with a row is one of whole tiles, with zeros where there is no row and past
 // the end of the depth, so that a row gets the same bytes whatever rows it comes with. Included
 // once per instruction set that has such a unit.
+//
+// A step of 32x32x32 takes 64 cycles. Its weights lie in the first cache, whole lines one after
+// another; its rows come from the second cache, 32 lines at more than a cycle each, and go past the
+// first. Fetching them ahead costs more than it brings (measured on Granite Rapids).
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
@@ -11,27 +15,21 @@ constexpr std::int64_t kTileRows = 16;
 constexpr std::int64_t kTileDepth = 32;
 constexpr std::int64_t kTileColumns = 16;
 constexpr std::int64_t kBlockRows = 2 * kTileRows;
-constexpr std::int64_t kHalfPanel = 2 * kTileColumns;
-constexpr std::int64_t kSumStride = kPanel * static_cast<std::int64_t>(sizeof(float));
-constexpr std::int64_t kPanelStride = 2 * kPanel * static_cast<std::int64_t>(sizeof(Bf16));
+constexpr std::int64_t kTilePanel = 2 * kTileColumns;
+constexpr std::int64_t kPanelStride = 2 * kTilePanel * static_cast<std::int64_t>(sizeof(Bf16));
 
-/// Depth that all rows meet before they meet more: that much of a panel (24 KiB) stays in the first
-/// cache (48 KiB where there are tiles) together with a block's rows and sums (20 KiB).
-constexpr std::int64_t kMostDepth = 192;
+/// Depth that all rows meet before they meet more: that much of a panel (32 KiB) stays in the first
+/// cache, 48 KiB where there are tiles.
+constexpr std::int64_t kMostDepth = 512;
 
 /// Copies of what a tile cannot read or write where it lies.
 struct TileMemory {
-  alignas(64) Bf16 x[2][kTileRows][kMostDepth];
-  alignas(64) Bf16 panel[kTileRows][kPanel][2];
-  alignas(64) float sums[kTileRows][kPanel];
+  alignas(64) float sums[kBlockRows][kTilePanel];
+  alignas(64) Bf16 panel[kTileDepth / 2][kTilePanel][2];
+  alignas(64) Bf16 x[kBlockRows][kMostDepth];
 };
 
-/// Rows [begin, end) of a product, whose sums lie within `span` <= kBlockRows rows of sums.
-struct TileBlock {
-  std::int64_t begin, end, span;
-};
-
-/// A depth of a panel: values [begin, begin + depth) of those that the product has.
+/// Some depth of a panel: values [begin, begin + depth) of those that the product has.
 struct TileDepth {
   std::int64_t begin, depth;
   [[nodiscard]] std::int64_t steps() const { return (depth + kTileDepth - 1) / kTileDepth; }
@@ -41,46 +39,30 @@ struct TileDepth {
 /// What 16 rows of a block are to the tile unit.
 struct TileOperands {
   const Bf16* x;
-  std::int64_t x_stride;  ///< bytes
-  float* sums;            ///< kSumStride apart
+  std::int64_t stride;  ///< bytes
 };
 
-inline TileBlock tile_block(const PanelProduct& product, std::int64_t begin) {
-  const ProductRow* rows = product.rows;
-  TileBlock block{begin, begin + 1, 1};
-  for (; block.end < product.count; ++block.end) {
-    const std::int64_t away = rows[block.end].sums - rows[begin].sums;
-    if (away < block.span * kPanel || away >= kBlockRows * kPanel || away % kPanel != 0) break;
-    block.span = away / kPanel + 1;
-  }
-  return block;
-}
+/// Sums of a block before, or null for zeros, and where they go; bytes between rows.
+struct TileSums {
+  const float* before;
+  std::int64_t before_stride;
+  float* after;
+  std::int64_t after_stride;
+};
 
-/// 16 rows that lie evenly, or null.
-inline const Bf16* evenly(const PanelProduct& product, const ProductRow* begin,
-                          const ProductRow* end, std::int64_t& stride) {
-  if (end - begin != kTileRows) return nullptr;
-  const auto* first = static_cast<const std::byte*>(begin->x);
-  stride = static_cast<const std::byte*>(begin[1].x) - first;
-  for (std::int64_t r = 2; r < kTileRows; ++r) {
-    if (static_cast<const std::byte*>(begin[r].x) - first != r * stride) return nullptr;
-  }
-  return static_cast<const Bf16*>(begin->x) + product.first;
-}
-
-/// Rows [begin, end) to where their sums lie among those of `sums`; zeros around them.
-inline void gather(const PanelProduct& product, const ProductRow* begin, const ProductRow* end,
-                   const float* sums, const TileDepth& part, Bf16 (&to)[kTileRows][kMostDepth]) {
-  const std::int64_t padded = part.steps() * kTileDepth;
-  for (std::int64_t r = 0; r < kTileRows; ++r, sums += kPanel) {
-    std::int64_t d = 0;
-    if (begin != end && begin->sums == sums) {
-      const Bf16* from = static_cast<const Bf16*>(begin->x) + product.first + part.begin;
-      __builtin_memcpy(to[r], from, static_cast<std::size_t>(part.depth) * sizeof(Bf16));
-      d = part.depth;
-      ++begin;
+/// Rows one after another, zeros past their end and where there is no row.
+inline void gather(const PanelProduct& product, std::int64_t begin, std::int64_t count,
+                   const TileDepth& part, Bf16 (*to)[kMostDepth]) {
+  const auto bytes = static_cast<std::size_t>(part.depth) * sizeof(Bf16);
+  const auto padded = static_cast<std::size_t>(part.steps() * kTileDepth) * sizeof(Bf16);
+  for (std::int64_t r = 0; r < kTileRows; ++r) {
+    std::size_t filled = 0;
+    if (r < count) {
+      const auto* x = static_cast<const Bf16*>(product.rows[begin + r].x);
+      __builtin_memcpy(to[r], x + product.first + part.begin, bytes);
+      filled = bytes;
     }
-    for (; d < padded; ++d) to[r][d] = Bf16{};
+    __builtin_memset(reinterpret_cast<std::byte*>(to[r]) + filled, 0, padded - filled);
   }
 }
 
@@ -89,42 +71,58 @@ inline const Bf16* last_step(const Bf16* panel, std::int64_t depth, TileMemory& 
   const std::int64_t pairs = (depth + 1) / 2;
   auto* to = &memory.panel[0][0][0];
   __builtin_memcpy(to, panel, static_cast<std::size_t>(pairs * kPanelStride));
-  for (std::int64_t i = pairs * 2 * kPanel; i < kTileDepth * kPanel; ++i) to[i] = Bf16{};
+  __builtin_memset(to + pairs * 2 * kTilePanel, 0,
+                   static_cast<std::size_t>((kTileDepth / 2 - pairs) * kPanelStride));
   return to;
 }
 
-/// What comes next is fetched meanwhile, some lines a step: the next block's sums and rows into the
-/// first cache, the weights that come next into the second.
+/// What comes next is fetched into the second cache meanwhile, some lines a step: weights, then
+/// rows.
 struct TileAhead {
-  const std::byte* weights;
-  const std::byte* weights_end;
-  const ProductRow* rows;  // of the next block
-  std::int64_t count;
+  const std::byte *next, *end, *then, *then_end;
+  std::int64_t lines;  ///< of a step
 
-  void fetch(const PanelProduct& product, const TileDepth& part, std::int64_t step, bool first) {
-    constexpr std::int64_t kLines = 4;
-    for (std::int64_t i = 0; i < kLines && weights < weights_end; ++i, weights += 64) {
-      __builtin_prefetch(weights, 0, 2);
-    }
-    if (!first) {
-      for (std::int64_t r = 0; r < count; ++r) {
-        __builtin_prefetch(static_cast<const Bf16*>(rows[r].x) + product.first + part.begin +
-                           step * kTileDepth);
-      }
-      return;
-    }
-    for (std::int64_t r = step; r < count; r += part.steps()) {
-      for (std::int64_t c = 0; c < kPanel; c += 16) __builtin_prefetch(rows[r].sums + c, 1);
-    }
+  explicit TileAhead(const PanelProduct& product)
+      : next(static_cast<const std::byte*>(product.next)),
+        end(next + (product.depth + 1) / 2 * kPanelStride),
+        then(static_cast<const std::byte*>(product.next_x)),
+        then_end(then + product.next_x_bytes) {
+    const std::int64_t steps = (product.count + kBlockRows - 1) / kBlockRows *
+                               ((product.depth + kTileDepth - 1) / kTileDepth);
+    lines = ((end - next + product.next_x_bytes) / 64 + steps - 1) / steps;
+  }
+  void block_done(const std::byte* fetched) {
+    next = fetched;
+    if (next < end) return;
+    next = then;
+    end = then_end;
+    then = then_end;
   }
 };
 
-/// sums (+)= x W for M times 16 rows and half a panel of columns. `panel`: where the part's begins;
-/// `last`: its last step, if that is not whole.
+/// One step: 16 or 32 rows meet 32 values of two tiles of columns.
 template <class Tiles, int M>
-void tile_products(const PanelProduct& product, const TileOperands (&at)[2], const TileDepth& part,
-                   const Bf16* panel, const Bf16* last, std::int64_t column, TileAhead& ahead) {
-  if (product.fresh && part.begin == 0) {
+[[gnu::always_inline]] inline void tile_step(const Bf16* x0, std::int64_t stride0, const Bf16* x1,
+                                             std::int64_t stride1, const Bf16* weights) {
+  Tiles::template load<6>(weights, kPanelStride);
+  Tiles::template load_once<4>(x0, stride0);
+  Tiles::template multiply_add<0, 4, 6>();
+  Tiles::template load<7>(weights + 2 * kTileColumns, kPanelStride);
+  Tiles::template multiply_add<1, 4, 7>();
+  if constexpr (M == 2) {
+    Tiles::template load_once<5>(x1, stride1);
+    Tiles::template multiply_add<2, 5, 6>();
+    Tiles::template multiply_add<3, 5, 7>();
+  }
+}
+
+/// sums (+)= x W for M times 16 rows. `panel`: where the part's begins; `last`: its last step, if
+/// that is not whole.
+template <class Tiles, int M>
+void tile_products(const TileOperands (&at)[2], const TileSums& sums, const TileDepth& part,
+                   const Bf16* panel, const Bf16* last, TileAhead& ahead) {
+  const std::int64_t below = kTileRows * sums.before_stride / 4;
+  if (sums.before == nullptr) {
     Tiles::template zero<0>();
     Tiles::template zero<1>();
     if constexpr (M == 2) {
@@ -132,131 +130,148 @@ void tile_products(const PanelProduct& product, const TileOperands (&at)[2], con
       Tiles::template zero<3>();
     }
   } else {
-    Tiles::template load<0>(at[0].sums + column, kSumStride);
-    Tiles::template load<1>(at[0].sums + column + kTileColumns, kSumStride);
+    Tiles::template load_once<0>(sums.before, sums.before_stride);
+    Tiles::template load_once<1>(sums.before + kTileColumns, sums.before_stride);
     if constexpr (M == 2) {
-      Tiles::template load<2>(at[1].sums + column, kSumStride);
-      Tiles::template load<3>(at[1].sums + column + kTileColumns, kSumStride);
+      Tiles::template load_once<2>(sums.before + below, sums.before_stride);
+      Tiles::template load_once<3>(sums.before + below + kTileColumns, sums.before_stride);
     }
   }
-  for (std::int64_t s = 0; s < part.steps(); ++s, panel += kTileDepth * kPanel) {
-    const bool whole = s + 1 < part.steps() || part.whole();
-    const Bf16* weights = (whole ? panel : last) + 2 * column;
-    Tiles::template load<6>(weights, kPanelStride);
-    Tiles::template load<4>(at[0].x + s * kTileDepth, at[0].x_stride);
-    Tiles::template multiply_add<0, 4, 6>();
-    Tiles::template load<7>(weights + 2 * kTileColumns, kPanelStride);
-    Tiles::template multiply_add<1, 4, 7>();
-    if constexpr (M == 2) {
-      Tiles::template load<5>(at[1].x + s * kTileDepth, at[1].x_stride);
-      Tiles::template multiply_add<2, 5, 6>();
-      Tiles::template multiply_add<3, 5, 7>();
-    }
-    ahead.fetch(product, part, s, column == 0);
+  const Bf16 *x0 = at[0].x, *x1 = at[1].x;
+  const std::int64_t stride0 = at[0].stride, stride1 = at[1].stride;
+  const std::byte *coming = ahead.next, *end = ahead.end;
+  const std::int64_t lines = ahead.lines;
+  for (std::int64_t s = part.depth / kTileDepth; s > 0; --s, panel += kTileDepth * kTilePanel) {
+    tile_step<Tiles, M>(x0, stride0, x1, stride1, panel);
+    x0 += kTileDepth;
+    x1 += kTileDepth;
+    if (coming >= end) continue;
+    for (std::int64_t i = 0; i < lines; ++i, coming += 64) __builtin_prefetch(coming, 0, 2);
   }
-  Tiles::template store<0>(at[0].sums + column, kSumStride);
-  Tiles::template store<1>(at[0].sums + column + kTileColumns, kSumStride);
+  if (!part.whole()) tile_step<Tiles, M>(x0, stride0, x1, stride1, last);
+  ahead.block_done(coming);
+  Tiles::template store<0>(sums.after, sums.after_stride);
+  Tiles::template store<1>(sums.after + kTileColumns, sums.after_stride);
   if constexpr (M == 2) {
-    Tiles::template store<2>(at[1].sums + column, kSumStride);
-    Tiles::template store<3>(at[1].sums + column + kTileColumns, kSumStride);
+    float* after = sums.after + kTileRows * sums.after_stride / 4;
+    Tiles::template store<2>(after, sums.after_stride);
+    Tiles::template store<3>(after + kTileColumns, sums.after_stride);
   }
 }
 
-/// A block's rows meet a part of the depth.
-template <class Tiles>
-void tile_part(const PanelProduct& product, const TileBlock& block, const TileDepth& part,
-               const Bf16* last, TileMemory& memory, TileAhead& ahead) {
-  float* sums = product.rows[block.begin].sums;
-  TileOperands at[2];
-  float* partial = nullptr;  // sums of fewer than 16 rows
-  std::size_t partial_bytes = 0;
-  const ProductRow* row = product.rows + block.begin;
-  const ProductRow* end = product.rows + block.end;
-  for (std::int64_t m = 0, left = block.span; left > 0; ++m, left -= kTileRows) {
-    at[m].sums = sums + m * kTileRows * kPanel;
-    const ProductRow* past = row;
-    while (past < end && past->sums < at[m].sums + kTileRows * kPanel) ++past;
-    const Bf16* x = part.whole() ? evenly(product, row, past, at[m].x_stride) : nullptr;
-    if (x != nullptr) {
-      at[m].x = x + part.begin;
-    } else {
-      gather(product, row, past, at[m].sums, part, memory.x[m]);
-      at[m].x = memory.x[m][0];
-      at[m].x_stride = static_cast<std::int64_t>(sizeof(memory.x[m][0]));
-    }
-    row = past;
-    if (left >= kTileRows) continue;
-    partial = at[m].sums;
-    partial_bytes = static_cast<std::size_t>(left * kSumStride);
-    __builtin_memcpy(memory.sums, partial, partial_bytes);
-    at[m].sums = memory.sums[0];
+/// Outputs of rows [begin, begin + count), whose sums lie in `sums`.
+template <class T, class Fn>
+void put_tile_rows(const PanelProduct& product, std::int64_t begin, std::int64_t count,
+                   const float (*sums)[kTilePanel]) {
+  const PanelOutput& output = *product.output;
+  constexpr int kVecs = kTilePanel / kLanes;
+  Vec bias[kVecs];
+  for (int v = 0; v < kVecs; ++v) {
+    const bool whole = output.bias != nullptr && product.columns == kTilePanel;
+    bias[v] = whole ? load(output.bias + v * kLanes) : zero();
   }
-  const Bf16* panel = static_cast<const Bf16*>(product.panel) + part.begin * kPanel;
-  for (std::int64_t column = 0; column < product.columns; column += kHalfPanel) {
-    if (block.span > kTileRows) {
-      tile_products<Tiles, 2>(product, at, part, panel, last, column, ahead);
+  for (std::int64_t r = 0; r < count; ++r) {
+    const std::int64_t row = output.places == nullptr ? begin + r : output.places[begin + r];
+    if (row < 0) continue;
+    if (product.columns < kTilePanel) {
+      put_row<T, Fn>(output, product.columns, sums[r], row);
+      continue;
+    }
+    const T* residual = static_cast<const T*>(output.residual) + row * output.residual_stride;
+    Vec value[kVecs];
+    for (int v = 0; v < kVecs; ++v) {
+      value[v] = Fn::apply(add(load(sums[r] + v * kLanes), bias[v]));
+      if (output.residual != nullptr) value[v] = add(value[v], load(residual + v * kLanes));
+    }
+    T* y = static_cast<T*>(output.y) + row * output.y_stride;
+    if (output.past_caches) {
+      stream_row(y, value);
     } else {
-      tile_products<Tiles, 1>(product, at, part, panel, last, column, ahead);
+      for (int v = 0; v < kVecs; ++v) store(y + v * kLanes, value[v]);
     }
   }
-  if (partial == nullptr) return;
-  __builtin_memcpy(partial, memory.sums, partial_bytes);
 }
 
-template <class T>
-void put_block(const PanelProduct& product, const TileBlock& block) {
+inline void put_block(const PanelProduct& product, std::int64_t begin, std::int64_t count,
+                      const float (*sums)[kTilePanel]) {
   with_function(product.output->function, [&]<class Fn>(Fn) {
-    for (std::int64_t r = block.begin; r < block.end; ++r) {
-      put_row<T, Fn>(*product.output, product.columns, product.rows[r].sums, r);
-    }
+    if (product.output->f32) return put_tile_rows<float, Fn>(product, begin, count, sums);
+    put_tile_rows<Bf16, Fn>(product, begin, count, sums);
   });
 }
 
-inline void put(const PanelProduct& product, const TileBlock& block) {
-  if (product.output->f32) return put_block<float>(product, block);
-  put_block<Bf16>(product, block);
+/// Sums of rows to and from where their tiles are whole.
+inline void copy_sums(const float* from, std::int64_t from_stride, float* to,
+                      std::int64_t to_stride, std::int64_t count) {
+  for (std::int64_t r = 0; r < count; ++r) {
+    __builtin_memcpy(to + r * to_stride, from + r * from_stride, kTilePanel * sizeof(float));
+  }
 }
 
-/// The sums are whole. Some rows have met zeros on the way, being between others, which made a sum
-/// of -0 to 0: so do all.
-inline void put_whole(const PanelProduct& product) {
-  for (std::int64_t r = 0; r < product.count; ++r) {
-    float* sums = product.rows[r].sums;
-    for (int v = 0; v < kPanelVecs; ++v)
-      store(sums + v * kLanes, add(load(sums + v * kLanes), zero()));
+/// The 32 rows, or what is left of them, from `begin` on meet a part of the depth.
+template <class Tiles>
+void tile_block(const PanelProduct& product, std::int64_t begin, const TileDepth& part,
+                const Bf16* last, TileMemory& memory, TileAhead& ahead) {
+  const std::int64_t count = smaller(kBlockRows, product.count - begin);
+  TileOperands at[2]{};
+  for (std::int64_t m = 0; m * kTileRows < count; ++m) {
+    const std::int64_t first = begin + m * kTileRows, left = count - m * kTileRows;
+    if (product.x_stride != 0 && part.whole() && left >= kTileRows) {
+      const auto* x = static_cast<const Bf16*>(product.rows[first].x);
+      at[m] = {x + product.first + part.begin, product.x_stride};
+    } else {
+      Bf16(*to)[kMostDepth] = memory.x + m * kTileRows;
+      gather(product, first, smaller(left, kTileRows), part, to);
+      at[m] = {to[0], static_cast<std::int64_t>(sizeof(to[0]))};
+    }
   }
-  put(product, {0, product.count, 0});
+  const bool done = product.output != nullptr && part.begin + part.depth == product.depth;
+  const bool fresh = product.fresh && part.begin == 0;
+  float* rows = product.rows[begin].sums;
+  const std::int64_t stride = product.count > 1 ? product.rows[1].sums - product.rows[0].sums : 0;
+  const auto own = static_cast<std::int64_t>(sizeof(memory.sums[0]));
+  TileSums sums{rows, stride * 4, rows, stride * 4};
+  if (count < kBlockRows) {
+    __builtin_memset(memory.sums, 0, sizeof(memory.sums));
+    if (!fresh) copy_sums(rows, stride, memory.sums[0], kTilePanel, count);
+    sums = {memory.sums[0], own, memory.sums[0], own};
+  }
+  if (fresh) sums.before = nullptr;
+  if (done) {
+    sums.after = memory.sums[0];
+    sums.after_stride = own;
+  }
+  const Bf16* panel = static_cast<const Bf16*>(product.panel) + part.begin * kTilePanel;
+  if (count > kTileRows) {
+    tile_products<Tiles, 2>(at, sums, part, panel, last, ahead);
+  } else {
+    tile_products<Tiles, 1>(at, sums, part, panel, last, ahead);
+  }
+  if (done) return put_block(product, begin, count, memory.sums);
+  if (count < kBlockRows) copy_sums(memory.sums[0], kTilePanel, rows, stride, count);
 }
 
 template <class Tiles>
 void tile_panel_product(const PanelProduct& product) {
-  if (product.depth == 0) return put_whole(product);
   TileMemory memory;
-  __builtin_memset(memory.sums, 0, sizeof(memory.sums));
   const auto* panel = static_cast<const Bf16*>(product.panel);
   const std::int64_t tail = product.depth % kTileDepth;
   const Bf16* last = nullptr;
-  if (tail != 0) last = last_step(panel + (product.depth - tail) * kPanel, tail, memory);
-  TileAhead ahead{};
-  ahead.weights = static_cast<const std::byte*>(product.next);
-  ahead.weights_end = ahead.weights + (product.depth + 1) / 2 * kPanelStride;
+  if (tail != 0) last = last_step(panel + (product.depth - tail) * kTilePanel, tail, memory);
   // Parts of about the same depth.
   const std::int64_t parts = (product.depth + kMostDepth - 1) / kMostDepth;
   const std::int64_t most = TileDepth{0, (product.depth + parts - 1) / parts}.steps() * kTileDepth;
+  TileAhead ahead(product);
 
   Tiles::begin();
   for (TileDepth part{0, 0}; part.begin < product.depth; part.begin += part.depth) {
     part.depth = smaller(most, product.depth - part.begin);
-    const bool done = part.begin + part.depth == product.depth;
-    for (TileBlock block{}; block.end < product.count;) {
-      block = tile_block(product, block.end);
-      ahead.rows = product.rows + block.end;
-      ahead.count = smaller(kBlockRows, product.count - block.end);
-      tile_part<Tiles>(product, block, part, last, memory, ahead);
-      if (done && product.output != nullptr) put(product, block);
+    for (std::int64_t begin = 0; begin < product.count; begin += kBlockRows) {
+      tile_block<Tiles>(product, begin, part, last, memory, ahead);
     }
   }
   Tiles::end();
+  if (product.output != nullptr && product.output->past_caches) __builtin_ia32_sfence();
 }
 
 /// The kernels of avx512_bf16, but for these products.
@@ -264,8 +279,7 @@ template <class Tiles>
 const KernelTable* tile_table() {
   static const TypedKernels kBf16 = [] {
     TypedKernels kernels = *avx512_bf16_kernels()->bf16;
-    kernels.panels.product = tile_panel_product<Tiles>;
-    kernels.panels.on_tiles = true;
+    kernels.panels = {kTilePanel, tile_panel_product<Tiles>, panel_gated<Bf16, kTilePanel>, true};
     return kernels;
   }();
   static const KernelTable kTable{avx512_bf16_kernels()->f32, &kBf16};

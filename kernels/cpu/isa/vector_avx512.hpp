@@ -71,6 +71,9 @@ inline float reduce_max(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(b, _mm_shuffle_ps(b, b, 1)));
 }
 
+/// 1 / a, relative error below 2^-14.
+inline Vec reciprocal(Vec a) { return _mm512_rcp14_ps(a); }
+
 #ifdef __AVX512BF16__
 inline Vec widen(__m256i bits) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
