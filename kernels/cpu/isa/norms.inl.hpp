@@ -89,12 +89,13 @@ void group_apply_with(const T* x, T* y, std::int64_t pixels, std::int64_t channe
     std::int64_t c = 0;
     for (; c + kLanes <= channels; c += kLanes) {
       const Vec d = sub(load(from + c), load(mean + c));
-      store(to + c, Fn::apply(fma(d, load(factor + c), load(shift + c))));
+      store(to + c, Fn::template apply<T>(fma(d, load(factor + c), load(shift + c))));
     }
     if (c < channels) {
       const int n = static_cast<int>(channels - c);
       const Vec d = sub(load_n(from + c, n), load_n(mean + c, n));
-      store_n(to + c, Fn::apply(fma(d, load_n(factor + c, n), load_n(shift + c, n))), n);
+      store_n(to + c, Fn::template apply<T>(fma(d, load_n(factor + c, n), load_n(shift + c, n))),
+              n);
     }
   }
 }
@@ -175,10 +176,10 @@ void activation(const void* x_bytes, void* y_bytes, std::int64_t count, Function
   T* y = static_cast<T*>(y_bytes);
   with_function(function, [&]<class Fn>(Fn) {
     std::int64_t i = 0;
-    for (; i + kLanes <= count; i += kLanes) store(y + i, Fn::apply(load(x + i)));
+    for (; i + kLanes <= count; i += kLanes) store(y + i, Fn::template apply<T>(load(x + i)));
     if (i < count) {
       const int n = static_cast<int>(count - i);
-      store_n(y + i, Fn::apply(load_n(x + i, n)), n);
+      store_n(y + i, Fn::template apply<T>(load_n(x + i, n)), n);
     }
   });
 }

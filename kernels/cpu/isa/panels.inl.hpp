@@ -17,7 +17,7 @@ void put_row(const PanelOutput& output, std::int64_t columns, const float* sums,
     if (output.bias != nullptr) {
       value = add(value, n == kLanes ? load(output.bias + c) : load_n(output.bias + c, n));
     }
-    value = Fn::apply(value);
+    value = Fn::template apply<float>(value);
     if (residual != nullptr) {
       value = add(value, n == kLanes ? load(residual + c) : load_n(residual + c, n));
     }

@@ -180,7 +180,7 @@ void put_tile_rows(const PanelProduct& product, std::int64_t begin, std::int64_t
     const T* residual = static_cast<const T*>(output.residual) + row * output.residual_stride;
     Vec value[kVecs];
     for (int v = 0; v < kVecs; ++v) {
-      value[v] = Fn::apply(add(load(sums[r] + v * kLanes), bias[v]));
+      value[v] = Fn::template apply<float>(add(load(sums[r] + v * kLanes), bias[v]));
       if (output.residual != nullptr) value[v] = add(value[v], load(residual + v * kLanes));
     }
     T* y = static_cast<T*>(output.y) + row * output.y_stride;
