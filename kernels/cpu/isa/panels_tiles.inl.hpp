@@ -266,6 +266,7 @@ const KernelTable* tile_table() {
     TypedKernels kernels = *avx512_bf16_kernels()->bf16;
     kernels.panels.product = tile_panel_product<Tiles>;
     kernels.panels.on_tiles = true;
+    kernels.attention = tile_attention_kernels<Tiles>();
     return kernels;
   }();
   static const KernelTable kTable{avx512_bf16_kernels()->f32, &kBf16};
