@@ -36,7 +36,8 @@ template <class Tiles, int kTiles>
 /// A piece's scores, 32 rows and 32 keys at a time. Keys and values are loaded past the first
 /// cache, which has no room for them beside what is met again and again.
 template <class Tiles>
-void tile_scores(const TileState& state, const TilePiece& piece, TileRows& rows) {
+[[gnu::always_inline]] inline void tile_scores(const TileState& state, const TilePiece& piece,
+                                               TileRows& rows) {
   const TileLayout& layout = state.layout;
   const Bf16* keys =
       static_cast<const Bf16*>(state.block.packed_keys) + piece.key / kStepKeys * layout.key_step();
@@ -69,8 +70,8 @@ void tile_scores(const TileState& state, const TilePiece& piece, TileRows& rows)
 
 /// o (+)= weights * values for C tiles of columns.
 template <class Tiles, int C>
-void tile_outputs(const TileState& state, const TilePiece& piece, const Bf16* values, float* o,
-                  TileRows& rows) {
+[[gnu::always_inline]] inline void tile_outputs(const TileState& state, const TilePiece& piece,
+                                                const Bf16* values, float* o, TileRows& rows) {
   if (piece.first) {
     Tiles::template zero<0>();
     Tiles::template zero<1>();
@@ -124,7 +125,8 @@ inline void tile_rescale(TileState& state, const TilePiece& piece, float* o) {
 }
 
 template <class Tiles>
-void tile_all_outputs(TileState& state, const TilePiece& piece, TileRows& rows) {
+[[gnu::always_inline]] inline void tile_all_outputs(TileState& state, const TilePiece& piece,
+                                                    TileRows& rows) {
   if (piece.steps == 0) return;
   const std::int64_t columns = state.layout.columns;
   float* o = state.o + piece.row * columns * kTileLine;
@@ -203,7 +205,8 @@ inline void tile_put(const TileState& state, std::int64_t rows) {
     auto* to = static_cast<Bf16*>(block.y) + (state.first_row + r) * block.y_stride;
     const float* o =
         state.o + r / kGroupRows * 2 * columns * kTileSums + r % kGroupRows * kTileLine;
-    const Vec factor = set1(1.0F / reduce_add(load(state.total + r * kLanes)));
+    const float total = o[block.head_dim / kLanes * 2 * kTileSums + block.head_dim % kLanes];
+    const Vec factor = set1(1.0F / total);
     for (std::int64_t d = 0; d < block.head_dim; d += kLanes, o += 2 * kTileSums) {
       // Not every row meets the hidden keys of others, which make a sum of -0 to 0: so do all.
       const Vec y = fma(load(o), factor, zero());

@@ -15,9 +15,9 @@ constexpr std::int64_t kGroupRows = 32;    ///< query rows that meet keys togeth
 /// Sizes of one head, in tiles; zeros where there is no dimension.
 struct TileLayout {
   std::int64_t depth;    ///< of a product of queries with keys: head_dim in 32s
-  std::int64_t columns;  ///< of a product of weights with values: head_dim in 16s
+  std::int64_t columns;  ///< of a product of weights with values: head_dim and a one, in 16s
   explicit TileLayout(std::int64_t head_dim)
-      : depth((head_dim + 31) / 32), columns((head_dim + 15) / 16) {}
+      : depth((head_dim + 31) / 32), columns(head_dim / 16 + 1) {}
   /// Elements of kStepKeys packed keys, [depth][2 times 16 keys][pairs of dimensions][16 keys][2].
   [[nodiscard]] std::int64_t key_step() const { return depth * 2 * kTileValues; }
   /// Elements of kStepKeys packed values, [columns][pairs of keys][16 dimensions][2].
@@ -26,8 +26,9 @@ struct TileLayout {
 
 inline std::int64_t tile_packed_bytes(std::int64_t keys, std::int64_t head_dim) {
   const TileLayout layout(head_dim);
-  return round_up(keys, kStepKeys) / kStepKeys * layout.key_step() *
-         static_cast<std::int64_t>(sizeof(Bf16));
+  const bool keys_larger = layout.key_step() > layout.value_step();
+  const std::int64_t step = keys_larger ? layout.key_step() : layout.value_step();
+  return round_up(keys, kStepKeys) / kStepKeys * step * static_cast<std::int64_t>(sizeof(Bf16));
 }
 
 /// Up to `width` values of a row, then zeros.
@@ -84,6 +85,7 @@ inline void tile_pack_keys(const void* k_bytes, std::int64_t stride, std::int64_
   }
 }
 
+/// A one follows each key's values: the unit sums up the weights as it does their products.
 inline void tile_pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys,
                              std::int64_t head_dim, void* packed) {
   const auto* v = static_cast<const Bf16*>(v_bytes);
@@ -92,12 +94,13 @@ inline void tile_pack_values(const void* v_bytes, std::int64_t stride, std::int6
   const std::int64_t padded = round_up(keys, kStepKeys);
   for (std::int64_t key = 0; key < padded; key += 2) {
     auto* to = out + key / kStepKeys * layout.value_step() + key % kStepKeys * kTileLine;
-    for (std::int64_t d = 0; d < head_dim; d += 16, to += kTileValues) {
-      const std::int64_t width = smaller(16, head_dim - d);
+    for (std::int64_t d = 0; d <= head_dim; d += 16, to += kTileValues) {
+      const auto width = static_cast<int>(smaller(16, head_dim - d));
+      const auto ones = static_cast<__mmask16>(~first_lanes(width) & first_lanes(width + 1));
       const auto row = [&](std::int64_t i) {
         if (i >= keys) return _mm512_setzero_si512();
-        const auto mask = first_lanes(static_cast<int>(width));
-        return _mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, v + i * stride + d));
+        const auto values = _mm256_maskz_loadu_epi16(first_lanes(width), v + i * stride + d);
+        return _mm512_cvtepu16_epi32(_mm256_mask_set1_epi16(values, ones, 0x3F80));
       };
       const __m512i pair = _mm512_or_si512(row(key), _mm512_slli_epi32(row(key + 1), 16));
       _mm512_storeu_si512(to, pair);

@@ -10,8 +10,8 @@ constexpr std::int64_t kTileQueries = 512;
 constexpr std::int64_t kMostPieceSteps = 8;
 /// The sums of rows stay in the second cache (2 MiB where there are tiles) with a chunk of keys.
 constexpr std::int64_t kRowBytes = 1024 * 1024;
-/// A sum of weights beyond which a row's reference moves to its highest score, whose weight is 1.
-constexpr float kMostWeight = 256.0F;
+/// The bits of 2^8: a weight beyond that moves its row's reference to the row's highest score.
+constexpr short kMostWeight = 0x4380;
 
 /// Rows whose sums are kept at a time.
 inline std::int64_t tile_rows(std::int64_t head_dim) {
@@ -36,7 +36,6 @@ struct TileState {
   Vec scale;                   ///< to units of log2
   float* scores[2];            ///< [steps][2 times 16 keys][kGroupRows][16]
   Bf16* weights[2];            ///< [steps][kGroupRows][kStepKeys]
-  float* total;                ///< [rows][kLanes]: sums of lanes
   float* o;                    ///< [groups][columns][kGroupRows][16]
   Bf16* q;                     ///< as packed
   float* origin;               ///< [rows]: minus the reference, in units of log2
@@ -52,8 +51,7 @@ struct TileState {
     scores[1] = scores[0] + kMostPieceSteps * 4 * kTileSums;
     weights[0] = reinterpret_cast<Bf16*>(scores[1] + kMostPieceSteps * 4 * kTileSums);
     weights[1] = weights[0] + kMostPieceSteps * 2 * kTileValues;
-    total = reinterpret_cast<float*>(weights[1] + kMostPieceSteps * 2 * kTileValues);
-    o = total + rows * kLanes;
+    o = reinterpret_cast<float*>(weights[1] + kMostPieceSteps * 2 * kTileValues);
     q = reinterpret_cast<Bf16*>(o + rows * layout.columns * kTileLine);
     origin = reinterpret_cast<float*>(q + rows / kGroupRows * layout.key_step());
     fall = reinterpret_cast<float(*)[kGroupRows]>(origin + rows);
@@ -62,39 +60,44 @@ struct TileState {
     const TileLayout layout(head_dim);
     const std::int64_t rows = tile_rows(head_dim);
     const std::int64_t floats = 2 * kMostPieceSteps * 4 * kTileSums +
-                                rows * (kLanes + layout.columns * kTileLine + 1) + 2 * kGroupRows;
+                                rows * (layout.columns * kTileLine + 1) + 2 * kGroupRows;
     const std::int64_t values =
         2 * kMostPieceSteps * 2 * kTileValues + rows / kGroupRows * layout.key_step();
     return floats * 4 + values * 2;
   }
 };
 
-/// Weights of a row's scores, kSteps steps of them, and their sum.
+/// Weights of a row's scores, kSteps steps of them, and the bits of the highest in each lane: they
+/// are not negative, so that the larger number has the larger bits.
 template <int kSteps>
-Vec weigh_steps(const float* scores, Bf16* weights, Vec scale, Vec origin) {
-  Vec sum[kSteps];
+__m512i weigh_steps(const float* scores, Bf16* weights, Vec scale, Vec origin) {
+  __m512i top = _mm512_setzero_si512();
   DIFFUSE_UNROLL
   for (int i = 0; i < kSteps; ++i) {
     const float* at = scores + i * 4 * kTileSums;
     const Vec a = exp2_vec<3>(fma(load(at), scale, origin));
     const Vec b = exp2_vec<3>(fma(load(at + 2 * kTileSums), scale, origin));
-    _mm512_storeu_si512(weights + i * 2 * kTileValues, (__m512i)_mm512_cvtne2ps_pbh(b, a));
-    sum[i] = add(a, b);
+    const auto both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
+    _mm512_storeu_si512(weights + i * 2 * kTileValues, both);
+    top = i == 0 ? both : _mm512_max_epu16(top, both);
   }
-  DIFFUSE_UNROLL
-  for (int i = 1; i < kSteps; ++i) sum[0] = add(sum[0], sum[i]);
-  return sum[0];
+  return top;
 }
 
-inline Vec weigh(const float* scores, Bf16* weights, std::int64_t steps, Vec scale, Vec origin) {
-  if (steps == 2) return weigh_steps<2>(scores, weights, scale, origin);
-  Vec sum = zero();
+/// The same for any number of steps.
+inline __m512i weigh(const float* scores, Bf16* weights, std::int64_t steps, Vec scale,
+                     Vec origin) {
+  __m512i top = _mm512_setzero_si512();
   for (std::int64_t i = 0; i < steps; ++i) {
-    sum = add(sum, weigh_steps<1>(scores, weights, scale, origin));
+    top = _mm512_max_epu16(top, weigh_steps<1>(scores, weights, scale, origin));
     scores += 4 * kTileSums;
     weights += 2 * kTileValues;
   }
-  return sum;
+  return top;
+}
+
+inline bool too_heavy(__m512i weights) {
+  return _mm512_cmpgt_epu16_mask(weights, _mm512_set1_epi16(kMostWeight)) != 0;
 }
 
 /// A row's scores from `count` on are hidden.
@@ -107,15 +110,42 @@ inline void hide_from(std::int64_t count, float* scores, std::int64_t steps) {
   }
 }
 
-/// A row's reference becomes its highest score; its total is scaled to that.
-inline void raise(const float* scores, std::int64_t steps, Vec scale, float* total, float& origin,
-                  float& fall) {
+/// A row's reference becomes its highest score.
+inline void raise(const float* scores, std::int64_t steps, Vec scale, float& origin, float& fall) {
   Vec top = load(scores);
   for (std::int64_t v = 1; v < 2 * steps; ++v) top = max(top, load(scores + v * 2 * kTileSums));
   const float highest = reduce_max(mul(top, scale));
   fall = -origin - highest;
   origin = -highest;
-  store(total, mul(load(total), exp2_vec<3>(set1(fall))));
+}
+
+/// Keys from a piece's first one on that a row of it sees, if that many are in the piece.
+inline std::int64_t visible_keys(const TileState& state, const TilePiece& piece, std::int64_t row) {
+  const std::int64_t present = state.block.keys - piece.key;
+  if (!state.block.causal) return present;
+  const std::int64_t index = state.block.first_row + state.first_row + piece.row + row;
+  return smaller(present, index - piece.key + 1);
+}
+
+/// A row of a piece becomes weights, whatever is hidden from it and wherever its reference goes.
+[[gnu::noinline]] inline void weigh_any_row(TileState& state, const TilePiece& piece,
+                                            std::int64_t row) {
+  float* scores = state.scores[piece.turn] + row * kTileLine;
+  Bf16* weights = state.weights[piece.turn] + row * kStepKeys;
+  float& origin = state.origin[piece.row + row];
+  float& fall = state.fall[piece.turn][row];
+  const std::int64_t visible = visible_keys(state, piece, row);
+  if (visible < piece.steps * kStepKeys) hide_from(visible, scores, piece.steps);
+  if (piece.first) {
+    origin = -kHidden;
+    raise(scores, piece.steps, state.scale, origin, fall);
+    fall = 0;
+  }
+  if (too_heavy(weigh(scores, weights, piece.steps, state.scale, set1(origin)))) {
+    raise(scores, piece.steps, state.scale, origin, fall);
+    state.fallen[piece.turn] = true;
+    weigh(scores, weights, piece.steps, state.scale, set1(origin));
+  }
 }
 
 /// A piece's rows become weights, one by one between products and stores of tiles of other pieces:
@@ -127,69 +157,42 @@ class TileRows {
       : state_(state),
         piece_(piece),
         others_(others),
+        rows_(piece.rows),
+        scale_(state.scale),
         scores_(state.scores[piece.turn]),
         weights_(state.weights[piece.turn]),
-        total_(state.total + piece.row * kLanes),
         origin_(state.origin + piece.row),
-        plain_(!piece.first && piece.steps == 2 && visible(0) >= 2 * kStepKeys) {}
+        plain_(!piece.first && piece.steps == 2 && visible_keys(state, piece, 0) >= 2 * kStepKeys) {
+  }
 
   [[gnu::always_inline]] void after_one() {
-    met_ += piece_.rows;
+    met_ += rows_;
     if (met_ < others_) return;
     met_ -= others_;
-    if (row_ < piece_.rows) weigh_row();
+    if (row_ < rows_) weigh_row();
   }
-  void weigh_rest() {
-    while (row_ < piece_.rows) weigh_row();
+  [[gnu::always_inline]] void weigh_rest() {
+    while (row_ < rows_) weigh_row();
   }
 
  private:
-  /// Keys from the piece's first one that a row sees, if that many are in the piece.
-  [[nodiscard]] std::int64_t visible(std::int64_t row) const {
-    const std::int64_t present = state_.block.keys - piece_.key;
-    if (!state_.block.causal) return present;
-    const std::int64_t index = state_.block.first_row + state_.first_row + piece_.row + row;
-    return smaller(present, index - piece_.key + 1);
-  }
   [[gnu::always_inline]] void weigh_row() {
     const std::int64_t row = row_++;
-    if (!plain_) return weigh_any_row(row);
-    float* total = total_ + row * kLanes;
-    const Vec sum = weigh_steps<2>(scores_ + row * kTileLine, weights_ + row * kStepKeys,
-                                   state_.scale, set1(origin_[row]));
-    if (any_greater(sum, set1(kMostWeight))) return weigh_any_row(row);
-    store(total, add(load(total), sum));
-  }
-  [[gnu::noinline]] void weigh_any_row(std::int64_t row) {
-    const std::int64_t steps = piece_.steps;
-    float* scores = scores_ + row * kTileLine;
-    Bf16* weights = weights_ + row * kStepKeys;
-    float* total = total_ + row * kLanes;
-    float& origin = origin_[row];
-    float& fall = state_.fall[piece_.turn][row];
-    if (visible(row) < steps * kStepKeys) hide_from(visible(row), scores, steps);
-    if (piece_.first) {
-      origin = -kHidden;
-      store(total, zero());
-      raise(scores, steps, state_.scale, total, origin, fall);
-      fall = 0;
+    if (plain_) {
+      const auto top = weigh_steps<2>(scores_ + row * kTileLine, weights_ + row * kStepKeys, scale_,
+                                      set1(origin_[row]));
+      if (!too_heavy(top)) return;
     }
-    Vec sum = weigh(scores, weights, steps, state_.scale, set1(origin));
-    if (any_greater(sum, set1(kMostWeight))) {
-      raise(scores, steps, state_.scale, total, origin, fall);
-      state_.fallen[piece_.turn] = true;
-      sum = weigh(scores, weights, steps, state_.scale, set1(origin));
-    }
-    store(total, add(load(total), sum));
+    weigh_any_row(state_, piece_, row);
   }
 
   TileState& state_;
   const TilePiece& piece_;
-  std::int64_t others_;
-  float* scores_;
+  std::int64_t others_, rows_;
+  Vec scale_;
+  const float* scores_;
   Bf16* weights_;
-  float* total_;
-  float* origin_;
+  const float* origin_;
   bool plain_;  ///< nothing is hidden, and there is a reference
   std::int64_t met_ = 0, row_ = 0;
 };
