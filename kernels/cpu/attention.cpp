@@ -16,6 +16,18 @@ const std::byte* head_of(const Tensor& t, std::int64_t n, std::int64_t h, std::i
   return t.data<std::byte>() + static_cast<std::size_t>(offset) * size_of(t.dtype());
 }
 
+// Query rows of a block: as many as the kernel takes, fewer where threads would have too few blocks
+// to share evenly. No row's result depends on this.
+std::int64_t block_rows(const AttentionKernels& attention, std::int64_t queries,
+                        std::int64_t heads) {
+  std::int64_t rows = attention.query_block;
+  while (rows % (2 * attention.query_unit) == 0 &&
+         heads * blocks_of(queries, rows) < std::int64_t{4} * max_threads()) {
+    rows /= 2;
+  }
+  return rows;
+}
+
 }  // namespace
 
 void CpuBackend::run(const AttentionOp& op) {
@@ -50,12 +62,13 @@ void CpuBackend::run(const AttentionOp& op) {
     }
   });
 
-  const std::int64_t blocks = (queries + attention.query_block - 1) / attention.query_block;
+  const std::int64_t rows = block_rows(attention, queries, heads);
+  const std::int64_t blocks = blocks_of(queries, rows);
   parallel_for(heads * blocks, [&](std::int64_t item, int thread) {
     const std::int64_t head = item / blocks;
     const std::int64_t n = head / op.heads;
     const std::int64_t h = head % op.heads;
-    const std::int64_t first = item % blocks * attention.query_block;
+    const std::int64_t first = item % blocks * rows;
     const auto offset_of = [&](const Tensor& t) {
       return static_cast<std::size_t>(first * t.row_stride()) * size_of(t.dtype());
     };
@@ -64,7 +77,7 @@ void CpuBackend::run(const AttentionOp& op) {
     block.q_stride = op.q.row_stride();
     block.y = const_cast<std::byte*>(head_of(op.y, n, h, head_dim)) + offset_of(op.y);
     block.y_stride = op.y.row_stride();
-    block.rows = std::min(attention.query_block, queries - first);
+    block.rows = std::min(rows, queries - first);
     block.first_row = first;
     block.packed_keys = keys_at + static_cast<std::size_t>(head) * packed;
     block.packed_values = values_at + static_cast<std::size_t>(head) * packed;

@@ -36,11 +36,12 @@ struct AttentionBlock {
 
 /// Attention for one combination of element type and product type.
 struct AttentionKernels {
-  std::int64_t query_block;
+  std::int64_t query_block;  ///< rows of a block at most
+  std::int64_t query_unit;   ///< of which a smaller one has a multiple
   /// Bytes of the packed keys or values of one head (each).
   std::int64_t (*packed_bytes)(std::int64_t keys, std::int64_t head_dim);
   std::int64_t (*scratch_bytes)(std::int64_t head_dim);
-  /// Keys as tiles [tile][d][key], values as [key][d padded]; missing keys are zero.
+  /// Keys and values in the order in which `block` meets them; missing keys are zero.
   void (*pack_keys)(const void* k, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
                     void* packed);
   void (*pack_values)(const void* v, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,

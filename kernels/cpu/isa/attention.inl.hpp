@@ -281,7 +281,7 @@ void attention_block(const AttentionBlock& block) {
 
 template <class T, class P>
 constexpr AttentionKernels attention_kernels() {
-  return {kQueryBlock,     packed_bytes<P>,   scratch_bytes<P>,
+  return {kQueryBlock,     kQueryBlock,       packed_bytes<P>,      scratch_bytes<P>,
           pack_keys<T, P>, pack_values<T, P>, attention_block<T, P>};
 }
 

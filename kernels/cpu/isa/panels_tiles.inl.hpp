@@ -280,6 +280,7 @@ const KernelTable* tile_table() {
   static const TypedKernels kBf16 = [] {
     TypedKernels kernels = *avx512_bf16_kernels()->bf16;
     kernels.panels = {kTilePanel, tile_panel_product<Tiles>, panel_gated<Bf16, kTilePanel>, true};
+    kernels.attention = tile_attention_kernels<Tiles>();
     return kernels;
   }();
   static const KernelTable kTable{avx512_bf16_kernels()->f32, &kBf16};
