@@ -100,7 +100,8 @@ inline const std::vector<Conv2dCase>& conv2d_cases() {
       {"large: lines in strips", 2, 40, 64, 32, 34, 3, 3, 1, 1, 1, 1, 1, true, true, true},
       {"large: lines in strips, which tiles do not fill", 2, 70, 24, 33, 40},
       {"whole lines of tiles, stride 2", 3, 32, 31, 48, 40, 3, 3, 2},
-      {"whole lines of tiles, very many channels", 2, 16, 16, 1300, 33},
+      {"stride 2, lines in strips", 2, 66, 71, 32, 34, 3, 3, 2},
+      {"whole lines of tiles, many channels", 2, 16, 16, 960, 33},
       {"stride beyond the picture, padded before it alone", 2, 3, 1, 32, 32, 1, 1, 8, 4, 4, 0, 0},
       {"large: deep", 2, 29, 32, 320, 64, 3, 3, 1, 1, 1, 1, 1, true, false, true},
   };
