@@ -144,7 +144,7 @@ void tile_products(const TileOperands (&at)[2], const TileSums& sums, const Tile
   for (std::int64_t s = part.depth / kTileDepth; s > 0; --s, panel += kTileDepth * kTilePanel) {
     tile_step<Tiles, M>(x0, stride0, x1, stride1, panel);
     x0 += kTileDepth;
-    x1 += kTileDepth;
+    if constexpr (M == 2) x1 += kTileDepth;
     if (coming >= end) continue;
     for (std::int64_t i = 0; i < lines; ++i, coming += 64) __builtin_prefetch(coming, 0, 2);
   }
@@ -177,11 +177,12 @@ void put_tile_rows(const PanelProduct& product, std::int64_t begin, std::int64_t
       put_row<T, Fn>(output, product.columns, sums[r], row);
       continue;
     }
-    const T* residual = static_cast<const T*>(output.residual) + row * output.residual_stride;
+    const T* residual = static_cast<const T*>(output.residual);
+    if (residual != nullptr) residual += row * output.residual_stride;
     Vec value[kVecs];
     for (int v = 0; v < kVecs; ++v) {
       value[v] = Fn::template apply<float>(add(load(sums[r] + v * kLanes), bias[v]));
-      if (output.residual != nullptr) value[v] = add(value[v], load(residual + v * kLanes));
+      if (residual != nullptr) value[v] = add(value[v], load(residual + v * kLanes));
     }
     T* y = static_cast<T*>(output.y) + row * output.y_stride;
     if (output.past_caches) {
