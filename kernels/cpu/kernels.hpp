@@ -50,6 +50,9 @@ struct AttentionKernels {
   void (*block)(const AttentionBlock& block);
 };
 
+/// Rows of a tile, and of the tiles that meet weights together, where there is a tile unit.
+constexpr std::int64_t kTileRows = 16, kTileBlockRows = 2 * kTileRows;
+
 /// A row of inputs, and where the sums of its products with a panel's columns lie.
 struct ProductRow {
   const void* x;
@@ -79,7 +82,8 @@ struct PanelProduct {
   /// they hold nothing of use afterwards.
   const ProductRow* rows;
   std::int64_t count;
-  /// Bytes between the x of rows 16 i to 16 i + 15, if all such rows lie evenly; or 0.
+  /// Bytes between the x of the rows of a tile (kTileRows from a multiple of that on), if those of
+  /// all whole tiles lie evenly; or 0.
   std::int64_t x_stride;
   std::int64_t columns;  ///< of the panel that exist
   std::int64_t first;    ///< value of each row that meets the panel's first
@@ -108,8 +112,8 @@ struct PanelKernels {
   std::int64_t columns;  ///< of a panel
   void (*product)(const PanelProduct& product);
   void (*gated)(const GatedOutput& output);
-  /// On a tile unit, which makes up to 1024 products of bf16 a cycle: Winograd loses there, with a
-  /// quarter of them in f32, at 32 a cycle.
+  /// On a tile unit (tile_panels.hpp), which makes up to 1024 products of bf16 a cycle: Winograd
+  /// loses there, with a quarter of them in f32, at 32 a cycle.
   bool on_tiles = false;
 };
 

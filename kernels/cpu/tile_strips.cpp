@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/kernels.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -13,8 +14,6 @@ constexpr std::int64_t kMostPixels = 1024;
 constexpr std::int64_t kLeastRows = 128;  // of a linear layer
 // Of the second cache (2 MiB where there are tiles) for what a strip sees.
 constexpr std::int64_t kStripValues = (std::int64_t{1} << 20) / std::int64_t{sizeof(Bf16)};
-// Rows of a tile, and of a block of two.
-constexpr std::int64_t kTileRows = 16, kBlockRows = 32;
 
 }  // namespace
 
@@ -29,9 +28,10 @@ TileStrips::TileStrips(const Convolution& c)
       pixel(c.stride * c.channels),
       line((out_width - 1) * pixel + c.kernel_width * c.channels) {
   if (flat) {
-    const std::int64_t fit = kStripValues / c.channels / kBlockRows * kBlockRows;
+    const std::int64_t fit = kStripValues / c.channels / kTileBlockRows * kTileBlockRows;
     const std::int64_t most = std::clamp(fit, kLeastRows, kMostPixels);
-    lines = blocks_of(blocks_of(pixels(), blocks_of(pixels(), most)), kBlockRows) * kBlockRows;
+    lines =
+        blocks_of(blocks_of(pixels(), blocks_of(pixels(), most)), kTileBlockRows) * kTileBlockRows;
     count = blocks_of(pixels(), lines);
     return;
   }

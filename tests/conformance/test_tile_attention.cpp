@@ -2,14 +2,12 @@
 #include <catch2/catch.hpp>
 #include <cmath>
 #include <cstring>
-#include <iostream>
 #include <random>
 #include <vector>
 
 #include "kernels/cpu/bf16.hpp"
-#include "kernels/cpu/isa.hpp"
-#include "kernels/cpu/tile_permission.hpp"
 #include "tests/conformance/host_tiles.hpp"
+#include "tests/conformance/tile_machines.hpp"
 
 // Attention on tiles beyond the op cases: rows and their neighbours, and the tile unit beside its
 // twin of plain C++.
@@ -115,10 +113,7 @@ bool same(const std::vector<Bf16>& a, const std::vector<Bf16>& b) {
 }  // namespace
 
 TEST_CASE("on tiles a query row's output does not depend on the rows beside it") {
-  if (cpu::best_isa() < cpu::Isa::avx512_bf16) {
-    std::cout << "not run: this machine or build has no avx512_bf16\n";
-    return;
-  }
+  if (!machine_has_avx512_bf16()) return;
   const AttentionKernels& kernels = host_tile_kernels()->bf16->attention;
   for (const Shape& shape : shapes()) {
     INFO(shape.rows << " rows, " << shape.keys << " keys, head_dim " << shape.head_dim
@@ -133,10 +128,7 @@ TEST_CASE("on tiles a query row's output does not depend on the rows beside it")
 }
 
 TEST_CASE("attention on the tile unit gives its twin's bytes") {
-  if (!cpu::tiles_granted() || cpu::best_isa() < cpu::Isa::amx_bf16) {
-    std::cout << "not run: this machine or build has no amx_bf16\n";
-    return;
-  }
+  if (!machine_has_tiles()) return;
   const AttentionKernels& unit = cpu::amx_bf16_kernels()->bf16->attention;
   const AttentionKernels& twin = host_tile_kernels()->bf16->attention;
   for (const Shape& shape : shapes()) {

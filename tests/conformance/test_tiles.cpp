@@ -6,9 +6,8 @@
 #include <vector>
 
 #include "kernels/cpu/bf16.hpp"
-#include "kernels/cpu/isa.hpp"
-#include "kernels/cpu/tile_permission.hpp"
 #include "tests/conformance/host_tiles.hpp"
+#include "tests/conformance/tile_machines.hpp"
 
 // Products on tiles beyond the op cases: single rows and their neighbours, and the tile unit beside
 // its twin of plain C++.
@@ -18,12 +17,6 @@ namespace {
 using cpu::Bf16;
 
 constexpr std::int64_t kColumns = 32;
-
-bool machine_has_avx512_bf16() {
-  if (cpu::best_isa() >= cpu::Isa::avx512_bf16) return true;
-  std::cout << "not run: this machine or build has no avx512_bf16\n";
-  return false;
-}
 
 // Rows of `depth` values that lie at `places` of a picture.
 struct Layer {
@@ -219,10 +212,7 @@ TEST_CASE("outputs on tiles are those of the sums, in their places") {
 }
 
 TEST_CASE("the tile unit gives its twin's bytes") {
-  if (!cpu::tiles_granted() || cpu::best_isa() < cpu::Isa::amx_bf16) {
-    std::cout << "not run: this machine or build has no amx_bf16\n";
-    return;
-  }
+  if (!machine_has_tiles()) return;
   const cpu::PanelKernels& unit = cpu::amx_bf16_kernels()->bf16->panels;
   const cpu::PanelKernels& twin = host_tile_kernels()->bf16->panels;
   int products = 0;

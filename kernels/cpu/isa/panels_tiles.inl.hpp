@@ -11,10 +11,8 @@
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
-constexpr std::int64_t kTileRows = 16;
 constexpr std::int64_t kTileDepth = 32;
 constexpr std::int64_t kTileColumns = 16;
-constexpr std::int64_t kBlockRows = 2 * kTileRows;
 constexpr std::int64_t kTilePanel = 2 * kTileColumns;
 constexpr std::int64_t kPanelStride = 2 * kTilePanel * static_cast<std::int64_t>(sizeof(Bf16));
 
@@ -24,9 +22,9 @@ constexpr std::int64_t kMostDepth = 512;
 
 /// Copies of what a tile cannot read or write where it lies.
 struct TileMemory {
-  alignas(64) float sums[kBlockRows][kTilePanel];
+  alignas(64) float sums[kTileBlockRows][kTilePanel];
   alignas(64) Bf16 panel[kTileDepth / 2][kTilePanel][2];
-  alignas(64) Bf16 x[kBlockRows][kMostDepth];
+  alignas(64) Bf16 x[kTileBlockRows][kMostDepth];
 };
 
 /// Some depth of a panel: values [begin, begin + depth) of those that the product has.
@@ -87,7 +85,7 @@ struct TileAhead {
         end(next + (product.depth + 1) / 2 * kPanelStride),
         then(static_cast<const std::byte*>(product.next_x)),
         then_end(then + product.next_x_bytes) {
-    const std::int64_t steps = (product.count + kBlockRows - 1) / kBlockRows *
+    const std::int64_t steps = (product.count + kTileBlockRows - 1) / kTileBlockRows *
                                ((product.depth + kTileDepth - 1) / kTileDepth);
     lines = ((end - next + product.next_x_bytes) / 64 + steps - 1) / steps;
   }
@@ -213,7 +211,7 @@ inline void copy_sums(const float* from, std::int64_t from_stride, float* to,
 template <class Tiles>
 void tile_block(const PanelProduct& product, std::int64_t begin, const TileDepth& part,
                 const Bf16* last, TileMemory& memory, TileAhead& ahead) {
-  const std::int64_t count = smaller(kBlockRows, product.count - begin);
+  const std::int64_t count = smaller(kTileBlockRows, product.count - begin);
   TileOperands at[2]{};
   for (std::int64_t m = 0; m * kTileRows < count; ++m) {
     const std::int64_t first = begin + m * kTileRows, left = count - m * kTileRows;
@@ -232,7 +230,7 @@ void tile_block(const PanelProduct& product, std::int64_t begin, const TileDepth
   const std::int64_t stride = product.count > 1 ? product.rows[1].sums - product.rows[0].sums : 0;
   const auto own = static_cast<std::int64_t>(sizeof(memory.sums[0]));
   TileSums sums{rows, stride * 4, rows, stride * 4};
-  if (count < kBlockRows) {
+  if (count < kTileBlockRows) {
     __builtin_memset(memory.sums, 0, sizeof(memory.sums));
     if (!fresh) copy_sums(rows, stride, memory.sums[0], kTilePanel, count);
     sums = {memory.sums[0], own, memory.sums[0], own};
@@ -249,7 +247,7 @@ void tile_block(const PanelProduct& product, std::int64_t begin, const TileDepth
     tile_products<Tiles, 1>(at, sums, part, panel, last, ahead);
   }
   if (done) return put_block(product, begin, count, memory.sums);
-  if (count < kBlockRows) copy_sums(memory.sums[0], kTilePanel, rows, stride, count);
+  if (count < kTileBlockRows) copy_sums(memory.sums[0], kTilePanel, rows, stride, count);
 }
 
 template <class Tiles>
@@ -267,7 +265,7 @@ void tile_panel_product(const PanelProduct& product) {
   Tiles::begin();
   for (TileDepth part{0, 0}; part.begin < product.depth; part.begin += part.depth) {
     part.depth = smaller(most, product.depth - part.begin);
-    for (std::int64_t begin = 0; begin < product.count; begin += kBlockRows) {
+    for (std::int64_t begin = 0; begin < product.count; begin += kTileBlockRows) {
       tile_block<Tiles>(product, begin, part, last, memory, ahead);
     }
   }
