@@ -6,7 +6,7 @@
 #include <type_traits>
 #include <vector>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -39,7 +39,8 @@ class Run {
         weights_(static_cast<const std::byte*>(weight.data.get())),
         kernels_(kernels),
         columns_(columns_of(shape_).out_channels),
-        panel_bytes_(panel_bytes(kernels, shape_.channels, shape_.dtype)),
+        panel_bytes_(panel_values(kernels, shape_.channels, shape_.dtype) *
+                     static_cast<std::int64_t>(size_of(shape_.dtype))),
         pixel_floats_(blocks_of(columns_, kernels.columns) * kernels.columns),
         row_floats_(shape_.width * pixel_floats_),
         lanes_(blocks_of(shape_.out_channels, kLanes) * kLanes),
@@ -204,18 +205,18 @@ std::shared_ptr<const PanelWeight> prepare_few_outputs(const WeightInput& input,
                                                        const Convolution& shape) {
   std::vector<float> columns;
   const auto by_column = [&] {
-    const float* values = input.values();
     const std::int64_t taps = shape.kernel_height * shape.kernel_width;
+    const std::vector<float> values = widened(input, taps * shape.out_channels * shape.channels);
     columns.resize(static_cast<std::size_t>(taps * shape.out_channels * shape.channels));
     float* to = columns.data();
     for (std::int64_t tap = 0; tap < taps; ++tap) {
       for (std::int64_t row = 0; row < shape.out_channels * shape.channels; ++row) {
-        *to++ = values[row * taps + tap];
+        *to++ = values[static_cast<std::size_t>(row * taps + tap)];
       }
     }
-    return static_cast<const float*>(columns.data());
+    return reinterpret_cast<const std::byte*>(columns.data());
   };
-  return prepare_panels({input.allocate, by_column}, kernels, columns_of(shape));
+  return prepare_panels({input.allocate, DType::f32, by_column}, kernels, columns_of(shape));
 }
 
 void run_few_outputs(const Conv2dOp& op, const PanelWeight& weight, const PanelKernels& kernels,

@@ -53,6 +53,10 @@ struct AttentionKernels {
 /// Rows of a tile, and of the tiles that meet weights together, where there is a tile unit.
 constexpr std::int64_t kTileRows = 16, kTileBlockRows = 2 * kTileRows;
 
+/// How weights lie in memory: in the type that they are multiplied in, or, where that is f32, as
+/// the narrower numbers that a model's file has, which are widened, exactly, on their way.
+enum class Held : std::uint8_t { as_multiplied, bf16, f16 };
+
 /// A row of inputs, and where the sums of its products with a panel's columns lie.
 struct ProductRow {
   const void* x;
@@ -92,7 +96,8 @@ struct PanelProduct {
   bool fresh;                 ///< nothing is in the sums yet
   const PanelOutput* output;  ///< null: the sums are not whole yet
   const void* next;           ///< what comes after `panel`, fetched meanwhile; any address will do
-  const void* next_x;         ///< rows of x that come after these, fetched then; or null
+  std::int64_t next_bytes;
+  const void* next_x;  ///< rows of x that come after these, fetched then; or null
   std::int64_t next_x_bytes;
 };
 
@@ -112,6 +117,8 @@ struct PanelKernels {
   std::int64_t columns;  ///< of a panel
   void (*product)(const PanelProduct& product);
   void (*gated)(const GatedOutput& output);
+  /// Weights that are held narrow, a multiple of 16 of them; null where products are not in f32.
+  void (*widen)(const void* from, Held held, std::int64_t count, float* to);
   /// On a tile unit (tile_panels.hpp), which makes up to 1024 products of bf16 a cycle: Winograd
   /// loses there, with a quarter of them in f32, at 32 a cycle.
   bool on_tiles = false;
@@ -157,7 +164,7 @@ struct WinogradKernels {
   void (*input)(const WinogradPicture& picture, const void* x, std::int64_t begin, std::int64_t end,
                 float* v);
   /// Kernels g, [channels][9][kWinogradPanel], to `u`, winograd_weight_floats(channels) long.
-  void (*weights)(const void* g, std::int64_t channels, float* u);
+  void (*weights)(const void* g, Held held, std::int64_t channels, float* u);
   void (*product)(const WinogradPicture& picture, const WinogradProduct& product);
   void (*output)(const WinogradPicture& picture, const WinogradOutput& output);
 };

@@ -1,6 +1,6 @@
-#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/few_outputs.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/kernel_weight.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/weights.hpp"
@@ -33,23 +33,37 @@ void CpuBackend::run(const Conv2dOp& op) {
   run_panels(op, panel_form(weight, typed.panels), typed.panels, scratch_);
 }
 
+namespace {
+
+// A row of a table, widened.
+void read_row(const PlainWeight& table, DType use, std::int64_t row, std::int64_t width,
+              float* to) {
+  const auto* rows = static_cast<const std::byte*>(table.data.get());
+  with_stored(held_dtype(table.held, use), [&]<class T>(T) {
+    for (std::int64_t c = 0; c < width; ++c) to[c] = to_float(stored_at<T>(rows, row * width + c));
+  });
+}
+
+}  // namespace
+
 void CpuBackend::run(const EmbeddingOp& op) {
   const std::int64_t width = op.y.shape()[2];
   const std::int64_t length = op.y.shape()[1];
+  const DType dtype = op.y.dtype();
   const auto* ids = op.ids.data<std::int32_t>();
-  const void* tokens = static_cast<const PlainWeight&>(*op.tokens.prepared).data.get();
-  const void* positions = static_cast<const PlainWeight&>(*op.positions.prepared).data.get();
+  const auto& tokens = static_cast<const PlainWeight&>(*op.tokens.prepared);
+  const auto& positions = static_cast<const PlainWeight&>(*op.positions.prepared);
+  std::vector<float> token(static_cast<std::size_t>(width)), position(token);
   for (std::int64_t i = 0; i < op.ids.shape().elements(); ++i) {
-    const std::int64_t token = ids[i] * width;
-    const std::int64_t position = i % length * width;
+    read_row(tokens, dtype, ids[i], width, token.data());
+    read_row(positions, dtype, i % length, width, position.data());
     for (std::int64_t c = 0; c < width; ++c) {
-      if (op.y.dtype() == DType::f32) {
-        op.y.data<float>()[i * width + c] = static_cast<const float*>(tokens)[token + c] +
-                                            static_cast<const float*>(positions)[position + c];
+      const auto at = static_cast<std::size_t>(c);
+      const float sum = token[at] + position[at];
+      if (dtype == DType::f32) {
+        op.y.data<float>()[i * width + c] = sum;
       } else {
-        op.y.data<Bf16>()[i * width + c] =
-            to_bf16(to_float(static_cast<const Bf16*>(tokens)[token + c]) +
-                    to_float(static_cast<const Bf16*>(positions)[position + c]));
+        op.y.data<Bf16>()[i * width + c] = to_bf16(sum);
       }
     }
   }

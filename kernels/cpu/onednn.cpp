@@ -200,7 +200,9 @@ std::shared_ptr<const ConvolutionWeight> OneDnn::prepare(const WeightInput& inpu
     const WeightMemory::Block block = input.allocate(layout.get_size());
     if (block.fill) {
       const memory::desc plain(dims_of(shape), memory::data_type::f32, memory::format_tag::oihw);
-      state_->reorder(plain, input.values(), layout, block.data.get());
+      const std::vector<float> values = widened(
+          input, usual.out_channels * usual.channels * usual.kernel_height * usual.kernel_width);
+      state_->reorder(plain, values.data(), layout, block.data.get());
     }
     auto weight = std::make_shared<ConvolutionWeight>();
     weight->copies.push_back({state_->layout_of(layout), block.data});

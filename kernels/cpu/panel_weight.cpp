@@ -1,9 +1,8 @@
 #include "kernels/cpu/panel_weight.hpp"
 
 #include <algorithm>
-#include <type_traits>
+#include <cstring>
 
-#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -35,52 +34,50 @@ struct Layout {
 
 // Channels that are laid out at once: a line of every output channel, which lie far apart, often on
 // the same cache lines.
-constexpr std::int64_t kPiece = 16;
+template <class Stored>
+constexpr std::int64_t kPiece = 64 / sizeof(Stored);
 constexpr std::int64_t kMostColumns = 64;
 
 // One kernel pixel of a piece of channels of a panel; zero where there is no value.
-template <class T>
-void lay_out_piece(const float* values, const Layout& layout, std::int64_t panel, std::int64_t tap,
-                   std::int64_t begin, T* to) {
-  constexpr std::int64_t kStep = panel_step(std::is_same_v<T, float> ? DType::f32 : DType::bf16);
+template <int kStep, class Stored, class T>
+void lay_out_piece(const std::byte* values, const Layout& layout, std::int64_t panel,
+                   std::int64_t tap, std::int64_t begin, T* to) {
   const std::int64_t first = panel * layout.columns;
   const std::int64_t here = std::min(layout.columns, layout.out_channels - first);
-  const std::int64_t count = std::min(kPiece, layout.channels - begin);
-  float piece[kPiece][kMostColumns] = {};
+  const std::int64_t count = std::min(kPiece<Stored>, layout.channels - begin);
+  Stored piece[kPiece<Stored>][kMostColumns] = {};
   for (std::int64_t column = 0; column < here; ++column) {
-    const float* from = values + ((first + column) * layout.channels + begin) * layout.taps + tap;
-    for (std::int64_t c = 0; c < count; ++c) piece[c][column] = from[c * layout.taps];
+    const std::int64_t from = ((first + column) * layout.channels + begin) * layout.taps + tap;
+    for (std::int64_t c = 0; c < count; ++c) {
+      piece[c][column] = stored_at<Stored>(values, from + c * layout.taps);
+    }
   }
   to += layout.at(panel, tap, begin);
   for (std::int64_t c = 0; c < count; c += kStep, to += layout.columns * kStep) {
     for (std::int64_t column = 0; column < layout.columns; ++column) {
       for (std::int64_t s = 0; s < kStep; ++s) {
-        if constexpr (std::is_same_v<T, float>) {
-          to[column] = piece[c][column];
-        } else {
-          to[column * kStep + s] = to_bf16(piece[c + s][column]);
-        }
+        to[column * kStep + s] = held_value<T>(piece[c + s][column]);
       }
     }
   }
 }
 
-template <class T>
-void lay_out(const float* values, const Layout& layout, T* to) {
-  const std::int64_t pieces = blocks_of(layout.padded, kPiece);
+template <int kStep, class Stored, class T>
+void lay_out(const std::byte* values, const Layout& layout, T* to) {
+  const std::int64_t pieces = blocks_of(layout.padded, kPiece<Stored>);
   parallel_for(layout.panels() * pieces, [&](std::int64_t item, int) {
     for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
-      lay_out_piece(values, layout, item / pieces, tap, item % pieces * kPiece, to);
+      lay_out_piece<kStep, Stored>(values, layout, item / pieces, tap,
+                                   item % pieces * kPiece<Stored>, to);
     }
   });
 }
 
 }  // namespace
 
-std::int64_t panel_bytes(const PanelKernels& kernels, std::int64_t depth, DType dtype) {
+std::int64_t panel_values(const PanelKernels& kernels, std::int64_t depth, DType dtype) {
   const std::int64_t step = panel_step(dtype);
-  return blocks_of(depth, step) * step * kernels.columns *
-         static_cast<std::int64_t>(size_of(dtype));
+  return blocks_of(depth, step) * step * kernels.columns;
 }
 
 std::shared_ptr<const PanelWeight> prepare_panels(const WeightInput& input,
@@ -88,32 +85,38 @@ std::shared_ptr<const PanelWeight> prepare_panels(const WeightInput& input,
                                                   const Convolution& shape) {
   const Layout layout(kernels, shape);
   auto weight = std::make_shared<PanelWeight>();
-  const WeightMemory::Block block = input.allocate(
-      static_cast<std::size_t>(layout.panels() * layout.panel_values()) * size_of(shape.dtype));
+  weight->held = held_as(input.dtype, shape.dtype);
+  const WeightMemory::Block block = input.allocate(static_cast<std::size_t>(
+      layout.panels() * layout.panel_values() * held_bytes(weight->held, shape.dtype)));
   weight->data = block.data;
   if (!block.fill) return weight;
-  if (shape.dtype == DType::f32) {
-    lay_out(input.values(), layout, static_cast<float*>(weight->data.get()));
-  } else {
-    lay_out(input.values(), layout, static_cast<Bf16*>(weight->data.get()));
-  }
+  const std::byte* values = input.values();
+  with_types(input.dtype, shape.dtype, [&]<class Stored, class T>(Stored, T) {
+    auto* to = static_cast<T*>(weight->data.get());
+    if (layout.step == 1) {
+      lay_out<1, Stored>(values, layout, to);
+    } else {
+      lay_out<2, Stored>(values, layout, to);
+    }
+  });
   return weight;
 }
 
-std::vector<float> values_of(const PanelWeight& weight, const PanelKernels& kernels,
-                             const Convolution& shape) {
+std::vector<std::byte> values_of(const PanelWeight& weight, const PanelKernels& kernels,
+                                 const Convolution& shape) {
   const Layout layout(kernels, shape);
-  std::vector<float> values(
-      static_cast<std::size_t>(layout.out_channels * layout.channels * layout.taps));
+  const std::int64_t each = held_bytes(weight.held, shape.dtype);
+  std::vector<std::byte> values(
+      static_cast<std::size_t>(layout.out_channels * layout.channels * layout.taps * each));
+  const auto* from = static_cast<const std::byte*>(weight.data.get());
   parallel_for(layout.out_channels, [&](std::int64_t o, int) {
-    float* to = values.data() + o * layout.channels * layout.taps;
+    std::byte* to = values.data() + o * layout.channels * layout.taps * each;
     for (std::int64_t c = 0; c < layout.channels; ++c) {
       for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
         const std::int64_t at = layout.at(o / layout.columns, tap, c - c % layout.step) +
                                 o % layout.columns * layout.step + c % layout.step;
-        to[c * layout.taps + tap] = shape.dtype == DType::f32
-                                        ? static_cast<const float*>(weight.data.get())[at]
-                                        : to_float(static_cast<const Bf16*>(weight.data.get())[at]);
+        std::memcpy(to + (c * layout.taps + tap) * each, from + at * each,
+                    static_cast<std::size_t>(each));
       }
     }
   });

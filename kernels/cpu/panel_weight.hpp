@@ -14,6 +14,7 @@ namespace diffuse::cpu {
 /// [panels][kernel pixels][C / step][columns][step], zero past the last channel.
 struct PanelWeight final : PreparedWeight {
   std::shared_ptr<void> data;
+  Held held = Held::as_multiplied;
 };
 
 /// Input channels that lie together: a word of 4 bytes.
@@ -21,16 +22,16 @@ constexpr std::int64_t panel_step(DType dtype) {
   return 4 / static_cast<std::int64_t>(size_of(dtype));
 }
 
-/// Bytes of one panel that `depth` input channels have.
-std::int64_t panel_bytes(const PanelKernels& kernels, std::int64_t depth, DType dtype);
+/// Values of one panel that `depth` input channels have.
+std::int64_t panel_values(const PanelKernels& kernels, std::int64_t depth, DType dtype);
 
 /// `input`: values [O, C, kh, kw].
 std::shared_ptr<const PanelWeight> prepare_panels(const WeightInput& input,
                                                   const PanelKernels& kernels,
                                                   const Convolution& shape);
 
-/// The values [O, C, kh, kw] that were prepared, rounded to the dtype of their use.
-std::vector<float> values_of(const PanelWeight& weight, const PanelKernels& kernels,
-                             const Convolution& shape);
+/// The values [O, C, kh, kw] that were prepared, as they are held.
+std::vector<std::byte> values_of(const PanelWeight& weight, const PanelKernels& kernels,
+                                 const Convolution& shape);
 
 }  // namespace diffuse::cpu

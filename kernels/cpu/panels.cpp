@@ -35,12 +35,13 @@ class Run {
       : shape_(shape),
         operands_(operands),
         weights_(static_cast<const std::byte*>(weight.data.get())),
+        held_(weight.held),
         kernels_(kernels),
         pixels_(shape.batch * shape.out_height() * shape.out_width()),
         taps_(shape.kernel_height * shape.kernel_width),
         whole_(taps_ == 1 &&
                shape.pad_top + shape.pad_left + shape.pad_bottom + shape.pad_right == 0),
-        tap_bytes_(panel_bytes(kernels, shape.channels, operands.x.dtype())),
+        tap_bytes_(held_bytes_of(shape.channels)),
         piece_(kPieceBytes / (4 * kernels.columns) * panel_step(operands.x.dtype())),
         strips_(blocks_of(pixels_, kStripPixels)),
         panels_(blocks_of(shape.out_channels, kernels.columns) / (operands.gated ? 2 : 1)),
@@ -49,9 +50,10 @@ class Run {
         past_caches_(goes_far(operands.y, shape, kernels)) {
     const std::int64_t here = std::min(pixels_, kStripPixels);
     sum_floats_ = here * kernels.columns;
-    thread_bytes_ =
-        static_cast<std::size_t>(sum_floats_) * (operands.gated ? 2 : 1) * sizeof(float) +
-        (static_cast<std::size_t>(here) * sizeof(ProductRow) + 63) / 64 * 64;
+    if (narrow()) widened_floats_ = std::min(piece_, shape.channels) * kernels.columns;
+    const std::int64_t floats = sum_floats_ * (operands.gated ? 2 : 1) + widened_floats_;
+    thread_bytes_ = static_cast<std::size_t>(floats) * sizeof(float) +
+                    (static_cast<std::size_t>(here) * sizeof(ProductRow) + 63) / 64 * 64;
     memory_ = scratch.reserve(static_cast<std::size_t>(max_threads()) * thread_bytes_);
   }
 
@@ -91,6 +93,12 @@ class Run {
   [[nodiscard]] const std::byte* weights_of(std::int64_t panel) const {
     return weights_ + panel * taps_ * tap_bytes_;
   }
+  // Bytes of some channels of a panel, as they are held.
+  [[nodiscard]] std::int64_t held_bytes_of(std::int64_t channels) const {
+    const DType dtype = operands_.x.dtype();
+    return panel_values(kernels_, channels, dtype) * held_bytes(held_, dtype);
+  }
+  [[nodiscard]] bool narrow() const { return held_ != Held::as_multiplied; }
 
   // The input pixel that a kernel's pixel sees for an output pixel; -1 outside of the picture.
   [[nodiscard]] std::int64_t seen(std::int64_t pixel, std::int64_t tap) const {
@@ -109,6 +117,7 @@ class Run {
     std::int64_t panel, first, count;  // pixels [first, first + count)
     PanelOutput output;
     float *sums, *gates;  // [count][columns of a panel]; gates only where there are any
+    float* widened;       // a piece of weights, where they are held narrow
     ProductRow* rows;
   };
   [[nodiscard]] Item item_of(std::int64_t item, int thread) const {
@@ -117,19 +126,20 @@ class Run {
     auto* sums =
         reinterpret_cast<float*>(memory_ + static_cast<std::size_t>(thread) * thread_bytes_);
     float* gates = sums + sum_floats_;
-    float* end = operands_.gated ? gates + sum_floats_ : gates;
+    float* widened = operands_.gated ? gates + sum_floats_ : gates;
     return {panel,
             first,
             std::min(kStripPixels, pixels_ - first),
             output_at(operands_, shape_.activation, first, panel * kernels_.columns, past_caches_),
             sums,
             gates,
-            reinterpret_cast<ProductRow*>(end)};
+            widened,
+            reinterpret_cast<ProductRow*>(widened + widened_floats_)};
   }
 
   // One panel's sums for one strip. `coming`: the thread's next item.
   void one(std::int64_t item, std::int64_t coming, int thread) const {
-    const auto [panel, first, count, output, sums, gates, rows] = item_of(item, thread);
+    const auto [panel, first, count, output, sums, gates, widened, rows] = item_of(item, thread);
     PanelProduct product{};
     product.rows = rows;
     product.columns = std::min(kernels_.columns, shape_.out_channels - panel * kernels_.columns);
@@ -145,7 +155,8 @@ class Run {
         rows[product.count++] = {row_of(operands_.x, from, 0), sums + p * kernels_.columns};
       }
       const bool last = tap + 1 == taps_;
-      add_tap(product, last ? weights_of(panel_of(coming)) : nullptr, whole_ ? &output : nullptr);
+      add_tap(product, last ? weights_of(panel_of(coming)) : nullptr, whole_ ? &output : nullptr,
+              widened);
     }
     if (whole_) return;
     for (std::int64_t p = 0; p < count; ++p) {  // nothing is read of x any more
@@ -160,7 +171,7 @@ class Run {
 
   // One panel's outputs for one strip, which meets the panel of their gates after it.
   void one_gated(std::int64_t item, std::int64_t coming, int thread) const {
-    const auto [panel, first, count, output, values, gates, rows] = item_of(item, thread);
+    const auto [panel, first, count, output, values, gates, widened, rows] = item_of(item, thread);
     PanelProduct product{};
     product.rows = rows;
     product.count = count;
@@ -173,7 +184,7 @@ class Run {
       if (of_gates && strip_of(coming) != strip_of(item)) expect_strip(strip_of(coming), product);
       product.fresh = true;
       product.next = weights_of(of_gates ? panels_ + panel : panel);
-      add_tap(product, weights_of(of_gates ? panel_of(coming) : panels_ + panel), nullptr);
+      add_tap(product, weights_of(of_gates ? panel_of(coming) : panels_ + panel), nullptr, widened);
     }
     const float* gate_bias =
         output.bias == nullptr ? nullptr : output.bias + panels_ * kernels_.columns;
@@ -191,14 +202,19 @@ class Run {
                            static_cast<std::int64_t>(size_of(x.dtype()));
   }
 
-  // `coming`: wanted after this tap, if it is not the tap after it. `output`: if the sums are whole
-  // then.
-  void add_tap(PanelProduct& product, const std::byte* coming, const PanelOutput* output) const {
+  // Weights that begin at product.next. `coming`: wanted after this tap, if it is not the tap after
+  // it. `output`: if the sums are whole then.
+  void add_tap(PanelProduct& product, const std::byte* coming, const PanelOutput* output,
+               float* widened) const {
     for (product.first = 0; product.first < shape_.channels; product.first += product.depth) {
       product.depth = std::min(piece_, shape_.channels - product.first);
       product.panel = product.next;
-      product.next = static_cast<const std::byte*>(product.panel) +
-                     panel_bytes(kernels_, product.depth, operands_.x.dtype());
+      if (narrow()) {
+        kernels_.widen(product.next, held_, product.depth * kernels_.columns, widened);
+        product.panel = widened;
+      }
+      product.next_bytes = held_bytes_of(product.depth);
+      product.next = static_cast<const std::byte*>(product.next) + product.next_bytes;
       if (product.first + product.depth == shape_.channels) {
         if (coming != nullptr) product.next = coming;
         product.output = output;
@@ -211,13 +227,14 @@ class Run {
   const Convolution& shape_;
   const PanelOperands& operands_;
   const std::byte* weights_;
+  Held held_;
   const PanelKernels& kernels_;
   std::int64_t pixels_, taps_;
   bool whole_;  // the one pixel of the kernel sees a pixel of the picture everywhere
   std::int64_t tap_bytes_, piece_;
   std::int64_t strips_, panels_;
   bool strips_inside_, past_caches_;
-  std::int64_t sum_floats_ = 0;
+  std::int64_t sum_floats_ = 0, widened_floats_ = 0;
   std::size_t thread_bytes_ = 0;
   std::byte* memory_ = nullptr;
 };

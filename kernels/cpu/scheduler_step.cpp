@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "core/base/step_row.hpp"
-#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/step_index.hpp"
 

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <vector>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/parallel.hpp"
 #include "kernels/cpu/tile_strips.hpp"
 
@@ -27,7 +27,7 @@ class TileRun {
         kernels_(kernels),
         sum_sets_(operands.gated ? 2 : 1),
         panels_(blocks_of(shape.out_channels, kernels.columns) / sum_sets_),
-        tap_bytes_(panel_bytes(kernels, shape.channels, DType::bf16)),
+        tap_bytes_(panel_values(kernels, shape.channels, DType::bf16) * kElement),
         taps_(shape.kernel_height * shape.kernel_width),
         past_caches_(goes_far(operands.y, shape, kernels)),
         threads_(max_threads()),
@@ -183,6 +183,7 @@ class TileRun {
     const std::byte* weights = weights_ + panel * taps_ * tap_bytes_;
     product.depth = at_once * c.channels;
     product.fresh = true;
+    product.next_bytes = at_once * tap_bytes_;
     for (std::int64_t tap = 0; tap < taps_; tap += at_once) {
       const bool last = tap + at_once == taps_;
       product.first = tap / c.kernel_width * strips_.line + tap % c.kernel_width * c.channels;

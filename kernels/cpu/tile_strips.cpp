@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/kernels.hpp"
 #include "kernels/cpu/parallel.hpp"
 

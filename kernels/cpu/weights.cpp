@@ -8,9 +8,9 @@
 
 #include "core/base/error.hpp"
 #include "core/tensor/shape_backend.hpp"
-#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/few_outputs.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/kernel_weight.hpp"
 #include "kernels/cpu/panels.hpp"
 #include "kernels/cpu/parallel.hpp"
@@ -20,79 +20,105 @@ namespace {
 
 constexpr std::int64_t kChunk = 1 << 16;
 
-float from_f16(std::uint16_t half) {
-  // Shifting the exponent into place and multiplying by 2^112 is exact, subnormal halves included.
-  const std::uint32_t magnitude = (half & 0x7FFFU) << 13;
-  const float value = __builtin_bit_cast(float, magnitude) * 0x1p112F;
-  return (half & 0x8000U) != 0 ? -value : value;
-}
-
-// `count` stored values, at any address, as f32; index of the first that is not finite, or -1.
-std::int64_t widen(const std::byte* from, DType dtype, std::int64_t count, float* to) {
-  std::uint32_t bad = 0;
-  if (dtype == DType::f32) {
-    std::memcpy(to, from, static_cast<std::size_t>(count) * sizeof(float));
-    for (std::int64_t i = 0; i < count; ++i) {
-      const auto bits = __builtin_bit_cast(std::uint32_t, to[i]);
-      bad |= static_cast<std::uint32_t>((bits & 0x7F800000U) == 0x7F800000U);
+// Index of the first of `count` stored values that is not finite, or -1.
+template <class T>
+std::int64_t first_bad(const std::byte* values, std::int64_t count) {
+  const auto is_bad = [&](std::int64_t i) {
+    const T value = stored_at<T>(values, i);
+    if constexpr (std::is_same_v<T, float>) {
+      return (__builtin_bit_cast(std::uint32_t, value) & 0x7F800000U) == 0x7F800000U;
+    } else {
+      constexpr std::uint32_t kExponent = std::is_same_v<T, F16> ? 0x7C00U : 0x7F80U;
+      return (value.bits & kExponent) == kExponent;
     }
-  } else {
-    const std::uint32_t exponent = dtype == DType::f16 ? 0x7C00U : 0x7F80U;
-    for (std::int64_t i = 0; i < count; ++i) {
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, from + 2 * i, sizeof(bits));
-      bad |= static_cast<std::uint32_t>((bits & exponent) == exponent);
-      to[i] = dtype == DType::f16 ? from_f16(bits) : to_float(Bf16{bits});
-    }
-  }
+  };
+  std::uint32_t bad = 0;  // without a branch, which could not be done for many at once
+  for (std::int64_t i = 0; i < count; ++i) bad |= static_cast<std::uint32_t>(is_bad(i));
   if (bad == 0) return -1;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (dtype == DType::f16) {
-      std::uint16_t bits = 0;
-      std::memcpy(&bits, from + 2 * i, sizeof(bits));
-      if ((bits & 0x7C00U) == 0x7C00U) return i;
-    } else if ((__builtin_bit_cast(std::uint32_t, to[i]) & 0x7F800000U) == 0x7F800000U) {
-      return i;
-    }
-  }
-  return -1;
+  std::int64_t first = 0;
+  while (!is_bad(first)) ++first;
+  return first;
 }
 
-void widen_all(const StoredWeight& part, float* to) {
-  const std::int64_t count = part.shape.elements();
+void refuse_non_finite(const StoredWeight& part) {
   constexpr std::int64_t kNone = std::numeric_limits<std::int64_t>::max();
-  std::atomic<std::int64_t> first_bad{kNone};
-  parallel_for(blocks_of(count, kChunk), [&](std::int64_t chunk, int) {
-    const std::int64_t begin = chunk * kChunk;
-    const std::int64_t length = std::min(kChunk, count - begin);
-    const std::byte* from =
-        part.bytes.data() + static_cast<std::size_t>(begin) * size_of(part.dtype);
-    const std::int64_t bad = widen(from, part.dtype, length, to + begin);
-    if (bad < 0) return;
-    std::int64_t seen = first_bad.load();
-    while (begin + bad < seen && !first_bad.compare_exchange_weak(seen, begin + bad)) {
-    }
+  const std::int64_t count = part.shape.elements();
+  std::atomic<std::int64_t> first{kNone};
+  with_stored(part.dtype, [&]<class T>(T) {
+    parallel_for(blocks_of(count, kChunk), [&](std::int64_t chunk, int) {
+      const std::int64_t begin = chunk * kChunk;
+      const std::byte* values = part.bytes.data() + begin * static_cast<std::int64_t>(sizeof(T));
+      const std::int64_t bad = first_bad<T>(values, std::min(kChunk, count - begin));
+      if (bad < 0) return;
+      std::int64_t seen = first.load();
+      while (begin + bad < seen && !first.compare_exchange_weak(seen, begin + bad)) {
+      }
+    });
   });
-  if (first_bad.load() != kNone) {
+  if (first.load() != kNone) {
     throw InputError(ExitCode::bad_model,
-                     "non-finite value at element " + std::to_string(first_bad.load()));
+                     "non-finite value at element " + std::to_string(first.load()));
   }
+}
+
+void widen(const std::byte* values, DType dtype, std::int64_t count, float* to) {
+  with_stored(dtype, [&]<class T>(T) {
+    parallel_for(blocks_of(count, kChunk), [&](std::int64_t chunk, int) {
+      const std::int64_t end = std::min(count, (chunk + 1) * kChunk);
+      for (std::int64_t i = chunk * kChunk; i < end; ++i) to[i] = to_float(stored_at<T>(values, i));
+    });
+  });
+}
+
+// Of all parts, or f32 where they differ.
+DType common_dtype(std::span<const StoredWeight> parts) {
+  const DType first = parts[0].dtype;
+  const bool common = std::all_of(parts.begin(), parts.end(),
+                                  [&](const StoredWeight& part) { return part.dtype == first; });
+  return common ? first : DType::f32;
+}
+
+// The values of all parts together, in their common dtype.
+const std::byte* values_of(std::span<const StoredWeight> parts, Scratch& scratch) {
+  for (const StoredWeight& part : parts) refuse_non_finite(part);
+  if (parts.size() == 1) return parts[0].bytes.data();
+  const DType dtype = common_dtype(parts);
+  const auto bytes_of = [&](const StoredWeight& part) {
+    return static_cast<std::size_t>(part.shape.elements()) * size_of(dtype);
+  };
+  std::size_t bytes = 0;
+  for (const StoredWeight& part : parts) bytes += bytes_of(part);
+  std::byte* const values = scratch.reserve(bytes);
+  std::byte* to = values;
+  for (const StoredWeight& part : parts) {
+    if (part.dtype == dtype) {
+      std::memcpy(to, part.bytes.data(), bytes_of(part));
+    } else {
+      widen(part.bytes.data(), part.dtype, part.shape.elements(), reinterpret_cast<float*>(to));
+    }
+    to += bytes_of(part);
+  }
+  return values;
 }
 
 std::shared_ptr<const PreparedWeight> prepare_embedding(const WeightInput& input,
-                                                        std::int64_t count, DType dtype) {
+                                                        std::int64_t count, DType use) {
   auto weight = std::make_shared<PlainWeight>();
+  weight->held = held_as(input.dtype, use);
   const WeightMemory::Block block =
-      input.allocate(static_cast<std::size_t>(count) * size_of(dtype));
+      input.allocate(static_cast<std::size_t>(count * held_bytes(weight->held, use)));
   weight->data = block.data;
   if (!block.fill) return weight;
-  const float* values = input.values();
-  if (dtype == DType::f32) {
-    std::memcpy(weight->data.get(), values, static_cast<std::size_t>(count) * sizeof(float));
-  } else {
-    auto* to = static_cast<Bf16*>(weight->data.get());
-    for (std::int64_t i = 0; i < count; ++i) to[i] = to_bf16(values[i]);
-  }
+  const std::byte* values = input.values();
+  with_types(input.dtype, use, [&]<class Stored, class T>(Stored, T) {
+    auto* to = static_cast<T*>(weight->data.get());
+    parallel_for(blocks_of(count, kChunk), [&](std::int64_t chunk, int) {
+      const std::int64_t end = std::min(count, (chunk + 1) * kChunk);
+      for (std::int64_t i = chunk * kChunk; i < end; ++i) {
+        to[i] = held_value<T>(stored_at<Stored>(values, i));
+      }
+    });
+  });
   return weight;
 }
 
@@ -129,18 +155,7 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
                             if (weight_memory_ != nullptr) return weight_memory_->next(bytes);
                             return WeightMemory::Block{weight_pool_.allocate(bytes), true};
                           },
-                          [&] {
-                            // One tensor's temporary, kept for the next: fresh memory costs more
-                            // than widening into it.
-                            auto* values = reinterpret_cast<float*>(loading_scratch_.reserve(
-                                static_cast<std::size_t>(shape.elements()) * sizeof(float)));
-                            float* to = values;
-                            for (const StoredWeight& part : parts) {
-                              widen_all(part, to);
-                              to += part.shape.elements();
-                            }
-                            return static_cast<const float*>(values);
-                          }};
+                          common_dtype(parts), [&] { return values_of(parts, loading_scratch_); }};
   if (use.role == WeightRole::embedding) {
     return {shape, use, prepare_embedding(input, shape.elements(), use.dtype)};
   }
@@ -157,6 +172,12 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
     weight->panels = prepare_panels(input, panels, usual);
   }
   return {shape, use, weight};
+}
+
+std::vector<float> widened(const WeightInput& input, std::int64_t count) {
+  std::vector<float> values(static_cast<std::size_t>(count));
+  widen(input.values(), input.dtype, count, values.data());
+  return values;
 }
 
 void CpuBackend::place_weights(std::shared_ptr<WeightMemory> memory) {

@@ -2,9 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <type_traits>
+#include <cstring>
 
-#include "kernels/cpu/bf16.hpp"
 #include "kernels/cpu/parallel.hpp"
 
 namespace diffuse::cpu {
@@ -108,9 +107,9 @@ class Run {
         v_ + cut_.pass_strips * cut_.strip_floats + thread * (cut_.weight_floats + cut_.sum_floats);
     float* m = u + cut_.weight_floats;
     const std::int64_t panel_bytes =
-        9 * kWinogradPanel * picture_.channels * static_cast<std::int64_t>(size_of(op_.x.dtype()));
+        9 * kWinogradPanel * picture_.channels * held_bytes(weight_.held, op_.x.dtype());
     kernels_.weights(static_cast<const std::byte*>(weight_.data.get()) + panel * panel_bytes,
-                     picture_.channels, u);
+                     weight_.held, picture_.channels, u);
     for (std::int64_t strip = begin; strip < end; ++strip) {
       const std::int64_t tiles = first_tile(strip + 1) - first_tile(strip);
       kernels_.product(picture_, {u, v_ + strip * cut_.strip_floats, tiles, m});
@@ -140,10 +139,10 @@ class Run {
 };
 
 // The values of [O, C, 3, 3] as [panels][C][9][kWinogradPanel], 0 past the last channel.
-template <class T>
-void lay_out(const float* values, const Convolution& usual, T* to) {
-  constexpr std::int64_t kChannelsAPiece = 16;
-  constexpr std::int64_t kPiece = 16;
+template <class Stored, class T>
+void lay_out(const std::byte* values, const Convolution& usual, T* to) {
+  constexpr std::int64_t kChannelsAPiece = 64 / sizeof(Stored);
+  constexpr std::int64_t kPiece = 64 / sizeof(Stored);
   const std::int64_t channels = usual.channels;
   const std::int64_t pieces = blocks_of(channels, kChannelsAPiece);
   const std::int64_t panels = blocks_of(usual.out_channels, kWinogradPanel);
@@ -157,19 +156,13 @@ void lay_out(const float* values, const Convolution& usual, T* to) {
       // A line of every output channel at a time: rows lie far apart, often on the same cache
       // lines.
       const std::int64_t count = std::min(kPiece, 9 * end - c);
-      float piece[kPiece][kWinogradPanel] = {};
+      Stored piece[kPiece][kWinogradPanel] = {};
       for (std::int64_t o = 0; o < here; ++o) {
-        const float* from = values + (first + o) * channels * 9 + c;
-        for (std::int64_t k = 0; k < count; ++k) piece[k][o] = from[k];
+        const std::int64_t from = (first + o) * channels * 9 + c;
+        for (std::int64_t k = 0; k < count; ++k) piece[k][o] = stored_at<Stored>(values, from + k);
       }
       for (std::int64_t k = 0; k < count; ++k, kernel += kWinogradPanel) {
-        for (std::int64_t o = 0; o < kWinogradPanel; ++o) {
-          if constexpr (std::is_same_v<T, float>) {
-            kernel[o] = piece[k][o];
-          } else {
-            kernel[o] = to_bf16(piece[k][o]);
-          }
-        }
+        for (std::int64_t o = 0; o < kWinogradPanel; ++o) kernel[o] = held_value<T>(piece[k][o]);
       }
     }
   });
@@ -195,30 +188,29 @@ std::shared_ptr<const WinogradWeight> prepare_winograd(const WeightInput& input,
   const std::int64_t values =
       blocks_of(usual.out_channels, kWinogradPanel) * kWinogradPanel * usual.channels * 9;
   auto weight = std::make_shared<WinogradWeight>();
+  weight->held = held_as(input.dtype, usual.dtype);
   const WeightMemory::Block block =
-      input.allocate(static_cast<std::size_t>(values) * size_of(usual.dtype));
+      input.allocate(static_cast<std::size_t>(values * held_bytes(weight->held, usual.dtype)));
   weight->data = block.data;
   if (!block.fill) return weight;
-  if (usual.dtype == DType::f32) {
-    lay_out(input.values(), usual, static_cast<float*>(weight->data.get()));
-  } else {
-    lay_out(input.values(), usual, static_cast<Bf16*>(weight->data.get()));
-  }
+  const std::byte* from = input.values();
+  with_types(input.dtype, usual.dtype, [&]<class Stored, class T>(Stored, T) {
+    lay_out<Stored>(from, usual, static_cast<T*>(weight->data.get()));
+  });
   return weight;
 }
 
-std::vector<float> values_of(const WinogradWeight& weight, const Convolution& usual) {
+std::vector<std::byte> values_of(const WinogradWeight& weight, const Convolution& usual) {
   const std::int64_t channels = usual.channels;
-  std::vector<float> values(static_cast<std::size_t>(usual.out_channels * channels * 9));
-  const auto value_at = [&](std::int64_t i) {
-    return usual.dtype == DType::f32 ? static_cast<const float*>(weight.data.get())[i]
-                                     : to_float(static_cast<const Bf16*>(weight.data.get())[i]);
-  };
+  const std::int64_t each = held_bytes(weight.held, usual.dtype);
+  std::vector<std::byte> values(static_cast<std::size_t>(usual.out_channels * channels * 9 * each));
+  const auto* from = static_cast<const std::byte*>(weight.data.get());
   parallel_for(usual.out_channels, [&](std::int64_t o, int) {
     const std::int64_t panel = o / kWinogradPanel * channels * 9 * kWinogradPanel;
-    float* to = values.data() + o * channels * 9;
+    std::byte* to = values.data() + o * channels * 9 * each;
     for (std::int64_t i = 0; i < channels * 9; ++i) {
-      to[i] = value_at(panel + i * kWinogradPanel + o % kWinogradPanel);
+      std::memcpy(to + i * each, from + (panel + i * kWinogradPanel + o % kWinogradPanel) * each,
+                  static_cast<std::size_t>(each));
     }
   });
   return values;

@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/isa.hpp"
 #include "kernels/cpu/memory.hpp"
 
@@ -74,6 +74,7 @@ Lines outputs(const cpu::PanelKernels& kernels, bool with_residual, bool past_ca
   product.fresh = true;
   product.output = &output;
   product.next = panel.data();
+  product.next_bytes = static_cast<std::int64_t>(panel.size() * sizeof(panel[0]));
   kernels.product(product);
   return y;
 }

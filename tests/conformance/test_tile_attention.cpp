@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "tests/conformance/host_tiles.hpp"
 #include "tests/conformance/tile_machines.hpp"
 

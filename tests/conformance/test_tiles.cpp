@@ -5,7 +5,7 @@
 #include <random>
 #include <vector>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "tests/conformance/host_tiles.hpp"
 #include "tests/conformance/tile_machines.hpp"
 
@@ -66,6 +66,7 @@ struct Layer {
     product.columns = columns;
     product.panel = panel.data();
     product.next = panel.data();
+    product.next_bytes = depth * kColumns * 2;
     product.depth = depth;
     product.fresh = fresh;
     product.output = output;

@@ -213,11 +213,9 @@ void panel_block_of(const PanelProduct& product, std::int64_t begin, std::int64_
 
 template <class P, class T, int V>
 void panel_rows(const PanelProduct& product) {
-  const std::int64_t depth = (product.depth + P::kStep - 1) / P::kStep * P::kStep;
   Ahead ahead;
   ahead.next = static_cast<const std::byte*>(product.next);
-  ahead.next_end =
-      ahead.next + depth * kPanel * static_cast<std::int64_t>(sizeof(typename P::Element));
+  ahead.next_end = ahead.next + product.next_bytes;
   ahead.then = static_cast<const std::byte*>(product.next_x);
   ahead.then_end = ahead.then + product.next_x_bytes;
   for (std::int64_t begin = 0; begin < product.count; begin += kRows) {
@@ -263,9 +261,19 @@ void panel_gated(const GatedOutput& output) {
   }
 }
 
+inline void widen(const void* from, Held held, std::int64_t count, float* to) {
+  with_held<float>(from, held, [&](const auto* weights) {
+    for (std::int64_t i = 0; i < count; i += kLanes) store(to + i, load(weights + i));
+  });
+}
+
 template <class T, class P>
 constexpr PanelKernels panel_kernels() {
-  return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>};
+  if constexpr (sizeof(T) < sizeof(float)) {
+    return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>, nullptr};
+  } else {
+    return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>, widen};
+  }
 }
 
 }  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

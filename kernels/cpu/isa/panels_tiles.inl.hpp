@@ -82,7 +82,7 @@ struct TileAhead {
 
   explicit TileAhead(const PanelProduct& product)
       : next(static_cast<const std::byte*>(product.next)),
-        end(next + (product.depth + 1) / 2 * kPanelStride),
+        end(next + product.next_bytes),
         then(static_cast<const std::byte*>(product.next_x)),
         then_end(then + product.next_x_bytes) {
     const std::int64_t steps = (product.count + kTileBlockRows - 1) / kTileBlockRows *
@@ -278,7 +278,8 @@ template <class Tiles>
 const KernelTable* tile_table() {
   static const TypedKernels kBf16 = [] {
     TypedKernels kernels = *avx512_bf16_kernels()->bf16;
-    kernels.panels = {kTilePanel, tile_panel_product<Tiles>, panel_gated<Bf16, kTilePanel>, true};
+    kernels.panels = {kTilePanel, tile_panel_product<Tiles>, panel_gated<Bf16, kTilePanel>, nullptr,
+                      true};
     kernels.attention = tile_attention_kernels<Tiles>();
     return kernels;
   }();

@@ -7,6 +7,19 @@ namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 /// Columns of a packed panel.
 constexpr std::int64_t kPanel = kPanelVecs * kLanes;
 
+/// fn(weights), of the type in which those that are multiplied as T are held.
+template <class T, class Fn>
+void with_held(const void* weights, Held held, Fn fn) {
+  switch (held) {
+    case Held::as_multiplied:
+      return fn(static_cast<const T*>(weights));
+    case Held::bf16:
+      return fn(static_cast<const Bf16*>(weights));
+    case Held::f16:
+      return fn(static_cast<const F16*>(weights));
+  }
+}
+
 /// y[r,:] = sum_d x[r,d] panel[d,:] for R rows and one panel, [depth][kPanel], of weights. The sum
 /// runs in the order of d, so that a row gets the same bytes whatever rows it comes with.
 /// `next_x`, `next_panel`: memory that is wanted next, fetched meanwhile: R rows of x that lie

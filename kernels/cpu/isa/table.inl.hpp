@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 #include "kernels/cpu/kernels.hpp"
 // In this order: each uses the one before.
 #include "kernels/cpu/isa/math.inl.hpp"

@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "kernels/cpu/halves.hpp"
+
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
 // Eight floats of AVX2 with fused multiply-add.
@@ -67,6 +69,23 @@ inline Vec scale_by_floor(Vec x, Vec n) {
   const Vec scaled = scale_by_power(x, _mm256_floor_ps(max(lowest, n)));  // this order keeps NaN
   return select_greater(lowest, n, zero(), scaled);
 }
+
+inline __m256i load_halves(const void* p) {
+  return _mm256_cvtepu16_epi32(_mm_loadu_si128(static_cast<const __m128i*>(p)));
+}
+inline Vec load(const Bf16* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(load_halves(p), 16));
+}
+/// As to_float(F16): not every machine with AVX2 must have F16C.
+inline Vec load(const F16* p) {
+  const __m256i bits = load_halves(p);
+  const __m256i magnitude =
+      _mm256_slli_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x7FFF)), 13);
+  const __m256i sign = _mm256_slli_epi32(_mm256_and_si256(bits, _mm256_set1_epi32(0x8000)), 16);
+  return _mm256_or_ps(mul(_mm256_castsi256_ps(magnitude), set1(0x1p112F)),
+                      _mm256_castsi256_ps(sign));
+}
+
 inline float reduce_add(Vec a) {
   __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
   b = _mm_add_ps(b, _mm_movehl_ps(b, b));

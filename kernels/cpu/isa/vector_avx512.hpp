@@ -2,7 +2,7 @@
 
 #include <immintrin.h>
 
-#include "kernels/cpu/bf16.hpp"
+#include "kernels/cpu/halves.hpp"
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
@@ -74,15 +74,19 @@ inline float reduce_max(Vec a) {
 /// 1 / a, relative error below 2^-14.
 inline Vec reciprocal(Vec a) { return _mm512_rcp14_ps(a); }
 
-#ifdef __AVX512BF16__
 inline Vec widen(__m256i bits) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(bits), 16));
 }
-inline __m256i narrow(Vec a) { return (__m256i)_mm512_cvtneps_pbh(a); }
-
 inline Vec load(const Bf16* p) {
   return widen(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
+inline Vec load(const F16* p) {
+  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+
+#ifdef __AVX512BF16__
+inline __m256i narrow(Vec a) { return (__m256i)_mm512_cvtneps_pbh(a); }
+
 inline void store(Bf16* p, Vec a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), narrow(a)); }
 inline void stream(Bf16* p, Vec first, Vec second) {
   _mm512_stream_si512(reinterpret_cast<__m512i*>(p), (__m512i)_mm512_cvtne2ps_pbh(second, first));

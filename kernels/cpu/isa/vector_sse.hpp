@@ -4,6 +4,8 @@
 
 #include <cstring>
 
+#include "kernels/cpu/halves.hpp"
+
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
 // Four floats of SSE. There is no fused multiply-add: `fma` rounds twice.
@@ -64,6 +66,19 @@ inline Vec scale_by_floor(Vec x, Vec n) {
   const Vec scaled = scale_by_power(x, _mm_floor_ps(max(lowest, n)));  // this order keeps NaN
   return select_greater(lowest, n, zero(), scaled);
 }
+
+inline __m128i load_halves(const void* p) {
+  return _mm_cvtepu16_epi32(_mm_loadl_epi64(static_cast<const __m128i*>(p)));
+}
+inline Vec load(const Bf16* p) { return _mm_castsi128_ps(_mm_slli_epi32(load_halves(p), 16)); }
+/// As to_float(F16).
+inline Vec load(const F16* p) {
+  const __m128i bits = load_halves(p);
+  const __m128i magnitude = _mm_slli_epi32(_mm_and_si128(bits, _mm_set1_epi32(0x7FFF)), 13);
+  const __m128i sign = _mm_slli_epi32(_mm_and_si128(bits, _mm_set1_epi32(0x8000)), 16);
+  return _mm_or_ps(mul(_mm_castsi128_ps(magnitude), set1(0x1p112F)), _mm_castsi128_ps(sign));
+}
+
 inline float reduce_add(Vec a) {
   a = add(a, _mm_movehl_ps(a, a));
   return _mm_cvtss_f32(_mm_add_ss(a, _mm_shuffle_ps(a, a, 1)));

@@ -165,8 +165,7 @@ constexpr std::int64_t kKernelsAhead = 4;
 
 /// u = G g G^T for every pair of channels.
 template <class T>
-void winograd_weights(const void* kernels, std::int64_t channels, float* u) {
-  const T* g = static_cast<const T*>(kernels);
+void transform_kernels(const T* g, std::int64_t channels, float* u) {
   const std::int64_t step = winograd_weight_step(channels);
   for (std::int64_t c = 0; c < channels; ++c, g += 9 * kWinogradPanel) {
     for (std::int64_t o = 0; o < kWinogradPanel; o += kLanes) {
@@ -189,6 +188,11 @@ void winograd_weights(const void* kernels, std::int64_t channels, float* u) {
       }
     }
   }
+}
+
+template <class T>
+void winograd_weights(const void* kernels, Held held, std::int64_t channels, float* u) {
+  with_held<T>(kernels, held, [&](const auto* g) { transform_kernels(g, channels, u); });
 }
 
 inline void winograd_product(const WinogradPicture& p, const WinogradProduct& product) {
