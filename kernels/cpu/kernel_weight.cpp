@@ -19,8 +19,8 @@ WeightInput own_memory(const std::vector<std::byte>& values, Held held, DType us
 const WinogradWeight& winograd_form(const KernelWeight& weight, const PanelKernels& kernels) {
   if (!weight.winograd) {
     const std::vector<std::byte> values = values_of(*weight.panels, kernels, weight.usual);
-    weight.winograd =
-        prepare_winograd(own_memory(values, weight.panels->held, weight.usual.dtype), weight.usual);
+    weight.winograd = prepare_winograd(own_memory(values, weight.panels->held, weight.usual.dtype),
+                                       kernels, weight.usual);
     if (!weight.guess_replaced) weight.panels.reset();
     weight.guess_replaced = true;
   }

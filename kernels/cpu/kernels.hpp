@@ -119,6 +119,9 @@ struct PanelKernels {
   void (*gated)(const GatedOutput& output);
   /// Weights that are held narrow, a multiple of 16 of them; null where products are not in f32.
   void (*widen)(const void* from, Held held, std::int64_t count, float* to);
+  /// Values of a file, f32 or f16, to bf16, nearest, ties to even; null where products are in f32.
+  void (*round_f32)(const void* from, std::int64_t count, void* to);
+  void (*round_f16)(const void* from, std::int64_t count, void* to);
   /// On a tile unit (tile_panels.hpp), which makes up to 1024 products of bf16 a cycle: Winograd
   /// loses there, with a quarter of them in f32, at 32 a cycle.
   bool on_tiles = false;

@@ -38,37 +38,43 @@ template <class Stored>
 constexpr std::int64_t kPiece = 64 / sizeof(Stored);
 constexpr std::int64_t kMostColumns = 64;
 
-// One kernel pixel of a piece of channels of a panel; zero where there is no value.
-template <int kStep, class Stored, class T>
-void lay_out_piece(const std::byte* values, const Layout& layout, std::int64_t panel,
-                   std::int64_t tap, std::int64_t begin, T* to) {
+// One kernel pixel of a piece of channels of a panel, in the panel's order; zero where there is no
+// value.
+template <int kStep, class Stored>
+void pick_piece(const std::byte* values, const Layout& layout, std::int64_t panel, std::int64_t tap,
+                std::int64_t begin, Stored* piece) {
   const std::int64_t first = panel * layout.columns;
   const std::int64_t here = std::min(layout.columns, layout.out_channels - first);
   const std::int64_t count = std::min(kPiece<Stored>, layout.channels - begin);
-  Stored piece[kPiece<Stored>][kMostColumns] = {};
+  const std::int64_t line = layout.columns * kStep;
   for (std::int64_t column = 0; column < here; ++column) {
     const std::int64_t from = ((first + column) * layout.channels + begin) * layout.taps + tap;
-    for (std::int64_t c = 0; c < count; ++c) {
-      piece[c][column] = stored_at<Stored>(values, from + c * layout.taps);
+    Stored* to = piece + column * kStep;
+    std::int64_t c = 0;
+    if (layout.taps == 1) {
+      for (; c + kStep <= count; c += kStep, to += line) {
+        std::memcpy(to, values + (from + c) * static_cast<std::int64_t>(sizeof(Stored)),
+                    kStep * sizeof(Stored));
+      }
     }
-  }
-  to += layout.at(panel, tap, begin);
-  for (std::int64_t c = 0; c < count; c += kStep, to += layout.columns * kStep) {
-    for (std::int64_t column = 0; column < layout.columns; ++column) {
-      for (std::int64_t s = 0; s < kStep; ++s) {
-        to[column * kStep + s] = held_value<T>(piece[c + s][column]);
+    for (; c < count; c += kStep, to += line) {
+      for (std::int64_t s = 0; s < kStep && c + s < count; ++s) {
+        to[s] = stored_at<Stored>(values, from + (c + s) * layout.taps);
       }
     }
   }
 }
 
 template <int kStep, class Stored, class T>
-void lay_out(const std::byte* values, const Layout& layout, T* to) {
+void lay_out(const std::byte* values, const Layout& layout, const PanelKernels& kernels, T* to) {
   const std::int64_t pieces = blocks_of(layout.padded, kPiece<Stored>);
   parallel_for(layout.panels() * pieces, [&](std::int64_t item, int) {
+    const std::int64_t panel = item / pieces, begin = item % pieces * kPiece<Stored>;
+    const std::int64_t count = std::min(kPiece<Stored>, layout.padded - begin) * layout.columns;
+    alignas(64) Stored piece[kPiece<Stored> * kMostColumns] = {};
     for (std::int64_t tap = 0; tap < layout.taps; ++tap) {
-      lay_out_piece<kStep, Stored>(values, layout, item / pieces, tap,
-                                   item % pieces * kPiece<Stored>, to);
+      pick_piece<kStep>(values, layout, panel, tap, begin, piece);
+      hold(kernels, piece, count, to + layout.at(panel, tap, begin));
     }
   });
 }
@@ -94,9 +100,9 @@ std::shared_ptr<const PanelWeight> prepare_panels(const WeightInput& input,
   with_types(input.dtype, shape.dtype, [&]<class Stored, class T>(Stored, T) {
     auto* to = static_cast<T*>(weight->data.get());
     if (layout.step == 1) {
-      lay_out<1, Stored>(values, layout, to);
+      lay_out<1, Stored>(values, layout, kernels, to);
     } else {
-      lay_out<2, Stored>(values, layout, to);
+      lay_out<2, Stored>(values, layout, kernels, to);
     }
   });
   return weight;

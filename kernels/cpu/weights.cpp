@@ -102,6 +102,7 @@ const std::byte* values_of(std::span<const StoredWeight> parts, Scratch& scratch
 }
 
 std::shared_ptr<const PreparedWeight> prepare_embedding(const WeightInput& input,
+                                                        const PanelKernels& kernels,
                                                         std::int64_t count, DType use) {
   auto weight = std::make_shared<PlainWeight>();
   weight->held = held_as(input.dtype, use);
@@ -113,9 +114,14 @@ std::shared_ptr<const PreparedWeight> prepare_embedding(const WeightInput& input
   with_types(input.dtype, use, [&]<class Stored, class T>(Stored, T) {
     auto* to = static_cast<T*>(weight->data.get());
     parallel_for(blocks_of(count, kChunk), [&](std::int64_t chunk, int) {
+      constexpr std::int64_t kPiece = 1024;
       const std::int64_t end = std::min(count, (chunk + 1) * kChunk);
-      for (std::int64_t i = chunk * kChunk; i < end; ++i) {
-        to[i] = held_value<T>(stored_at<Stored>(values, i));
+      for (std::int64_t i = chunk * kChunk; i < end; i += kPiece) {
+        const std::int64_t here = std::min(kPiece, end - i);
+        Stored piece[kPiece];
+        std::memcpy(piece, values + i * static_cast<std::int64_t>(sizeof(Stored)),
+                    static_cast<std::size_t>(here) * sizeof(Stored));
+        hold(kernels, piece, here, to + i);
       }
     });
   });
@@ -156,18 +162,18 @@ Weight CpuBackend::prepare(std::span<const StoredWeight> parts, const WeightUse&
                             return WeightMemory::Block{weight_pool_.allocate(bytes), true};
                           },
                           common_dtype(parts), [&] { return values_of(parts, loading_scratch_); }};
+  const PanelKernels& panels = kernels(use.dtype).panels;
   if (use.role == WeightRole::embedding) {
-    return {shape, use, prepare_embedding(input, shape.elements(), use.dtype)};
+    return {shape, use, prepare_embedding(input, panels, shape.elements(), use.dtype)};
   }
   const Convolution usual = usual_convolution(shape, use);
-  const PanelKernels& panels = kernels(use.dtype).panels;
   if (use.role == WeightRole::linear) return {shape, use, prepare_panels(input, panels, usual)};
   if (has_few_outputs(usual)) return {shape, use, prepare_few_outputs(input, panels, usual)};
   if (!fills_panels(usual)) return {shape, use, onednn_.prepare(input, usual)};
   auto weight = std::make_shared<KernelWeight>();
   weight->usual = usual;
   if (use.height > 0 && use.width > 0 && by_winograd(usual)) {
-    weight->winograd = prepare_winograd(input, usual);
+    weight->winograd = prepare_winograd(input, panels, usual);
   } else {
     weight->panels = prepare_panels(input, panels, usual);
   }

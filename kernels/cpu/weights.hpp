@@ -74,14 +74,15 @@ T stored_at(const std::byte* values, std::int64_t index) {
   return value;
 }
 
-/// A stored value as it is held: rounded to bf16, or the same.
-template <class Held, class Stored>
-Held held_value(Stored value) {
-  if constexpr (std::is_same_v<Held, Stored>) {
-    return value;
+/// Stored values, aligned, as they are held: the same, or rounded to bf16.
+template <class Stored, class T>
+void hold(const PanelKernels& kernels, const Stored* values, std::int64_t count, T* to) {
+  if constexpr (std::is_same_v<Stored, T>) {
+    std::memcpy(to, values, static_cast<std::size_t>(count) * sizeof(T));
   } else {
-    static_assert(std::is_same_v<Held, Bf16>);
-    return to_bf16(to_float(value));
+    static_assert(std::is_same_v<T, Bf16>);
+    const auto round = std::is_same_v<Stored, F16> ? kernels.round_f16 : kernels.round_f32;
+    round(values, count, to);
   }
 }
 

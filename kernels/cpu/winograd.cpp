@@ -140,8 +140,9 @@ class Run {
 
 // The values of [O, C, 3, 3] as [panels][C][9][kWinogradPanel], 0 past the last channel.
 template <class Stored, class T>
-void lay_out(const std::byte* values, const Convolution& usual, T* to) {
-  constexpr std::int64_t kChannelsAPiece = 64 / sizeof(Stored);
+void lay_out(const std::byte* values, const Convolution& usual, const PanelKernels& kernels,
+             T* to) {
+  constexpr std::int64_t kChannelsAPiece = 16;
   constexpr std::int64_t kPiece = 64 / sizeof(Stored);
   const std::int64_t channels = usual.channels;
   const std::int64_t pieces = blocks_of(channels, kChannelsAPiece);
@@ -152,18 +153,17 @@ void lay_out(const std::byte* values, const Convolution& usual, T* to) {
     const std::int64_t begin = item % pieces * kChannelsAPiece;
     const std::int64_t end = std::min(channels, begin + kChannelsAPiece);
     T* kernel = to + (item / pieces * channels + begin) * 9 * kWinogradPanel;
+    Stored piece[kPiece][kWinogradPanel] = {};
     for (std::int64_t c = 9 * begin; c < 9 * end; c += kPiece) {
       // A line of every output channel at a time: rows lie far apart, often on the same cache
       // lines.
       const std::int64_t count = std::min(kPiece, 9 * end - c);
-      Stored piece[kPiece][kWinogradPanel] = {};
       for (std::int64_t o = 0; o < here; ++o) {
         const std::int64_t from = (first + o) * channels * 9 + c;
         for (std::int64_t k = 0; k < count; ++k) piece[k][o] = stored_at<Stored>(values, from + k);
       }
-      for (std::int64_t k = 0; k < count; ++k, kernel += kWinogradPanel) {
-        for (std::int64_t o = 0; o < kWinogradPanel; ++o) kernel[o] = held_value<T>(piece[k][o]);
-      }
+      hold(kernels, piece[0], count * kWinogradPanel, kernel);
+      kernel += count * kWinogradPanel;
     }
   });
 }
@@ -184,6 +184,7 @@ bool prefers_winograd(const Convolution& usual) {
 }
 
 std::shared_ptr<const WinogradWeight> prepare_winograd(const WeightInput& input,
+                                                       const PanelKernels& kernels,
                                                        const Convolution& usual) {
   const std::int64_t values =
       blocks_of(usual.out_channels, kWinogradPanel) * kWinogradPanel * usual.channels * 9;
@@ -195,7 +196,7 @@ std::shared_ptr<const WinogradWeight> prepare_winograd(const WeightInput& input,
   if (!block.fill) return weight;
   const std::byte* from = input.values();
   with_types(input.dtype, usual.dtype, [&]<class Stored, class T>(Stored, T) {
-    lay_out<Stored>(from, usual, static_cast<T*>(weight->data.get()));
+    lay_out<Stored>(from, usual, kernels, static_cast<T*>(weight->data.get()));
   });
   return weight;
 }

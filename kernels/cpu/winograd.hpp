@@ -23,6 +23,7 @@ bool prefers_winograd(const Convolution& usual);
 
 /// `input`: values [O, C, 3, 3].
 std::shared_ptr<const WinogradWeight> prepare_winograd(const WeightInput& input,
+                                                       const PanelKernels& kernels,
                                                        const Convolution& usual);
 
 /// The values [O, C, 3, 3] that were prepared, as they are held.

@@ -267,12 +267,22 @@ inline void widen(const void* from, Held held, std::int64_t count, float* to) {
   });
 }
 
+template <class Stored, class T>
+void round_values(const void* from, std::int64_t count, void* to) {
+  const Stored* values = static_cast<const Stored*>(from);
+  T* rounded = static_cast<T*>(to);
+  std::int64_t i = 0;
+  for (; i + kLanes <= count; i += kLanes) store(rounded + i, load(values + i));
+  for (; i < count; ++i) rounded[i] = to_bf16(to_float(values[i]));
+}
+
 template <class T, class P>
 constexpr PanelKernels panel_kernels() {
   if constexpr (sizeof(T) < sizeof(float)) {
-    return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>, nullptr};
+    return {kPanel,  panel_product<T, P>,    panel_gated<T, kPanel>,
+            nullptr, round_values<float, T>, round_values<F16, T>};
   } else {
-    return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>, widen};
+    return {kPanel, panel_product<T, P>, panel_gated<T, kPanel>, widen, nullptr, nullptr};
   }
 }
 

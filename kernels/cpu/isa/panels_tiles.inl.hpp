@@ -278,8 +278,10 @@ template <class Tiles>
 const KernelTable* tile_table() {
   static const TypedKernels kBf16 = [] {
     TypedKernels kernels = *avx512_bf16_kernels()->bf16;
-    kernels.panels = {kTilePanel, tile_panel_product<Tiles>, panel_gated<Bf16, kTilePanel>, nullptr,
-                      true};
+    kernels.panels.columns = kTilePanel;
+    kernels.panels.product = tile_panel_product<Tiles>;
+    kernels.panels.gated = panel_gated<Bf16, kTilePanel>;
+    kernels.panels.on_tiles = true;
     kernels.attention = tile_attention_kernels<Tiles>();
     return kernels;
   }();
