@@ -64,14 +64,11 @@ void CpuBackend::run(const AttentionOp& op) {
 
   const std::int64_t rows = block_rows(attention, queries, heads);
   const std::int64_t blocks = blocks_of(queries, rows);
-  parallel_for(heads * blocks, [&](std::int64_t item, int thread) {
-    const std::int64_t head = item / blocks;
-    const std::int64_t n = head / op.heads;
-    const std::int64_t h = head % op.heads;
-    const std::int64_t first = item % blocks * rows;
+  const auto meet = [&](std::int64_t n, std::int64_t h, std::int64_t first, int thread) {
     const auto offset_of = [&](const Tensor& t) {
       return static_cast<std::size_t>(first * t.row_stride()) * size_of(t.dtype());
     };
+    const auto head = static_cast<std::size_t>(n * op.heads + h);
     AttentionBlock block{};
     block.q = head_of(op.q, n, h, head_dim) + offset_of(op.q);
     block.q_stride = op.q.row_stride();
@@ -79,14 +76,31 @@ void CpuBackend::run(const AttentionOp& op) {
     block.y_stride = op.y.row_stride();
     block.rows = std::min(rows, queries - first);
     block.first_row = first;
-    block.packed_keys = keys_at + static_cast<std::size_t>(head) * packed;
-    block.packed_values = values_at + static_cast<std::size_t>(head) * packed;
+    block.packed_keys = keys_at + head * packed;
+    block.packed_values = values_at + head * packed;
     block.keys = keys;
     block.head_dim = head_dim;
     block.scale = op.scale;
     block.causal = op.causal;
     block.scratch = states_at + static_cast<std::size_t>(thread) * state;
     attention.block(block);
+  };
+  // A query's heads lie together: they are read and written in one go where the keys of all heads
+  // stay in a core's second cache. Else the keys of one head shall.
+  constexpr std::size_t kNearBytes = std::size_t{512} << 10;
+  const bool heads_inside = 2 * static_cast<std::size_t>(op.heads) * packed <= kNearBytes &&
+                            batch * blocks >= std::int64_t{4} * max_threads();
+  if (heads_inside) {
+    parallel_for(batch * blocks, [&](std::int64_t item, int thread) {
+      for (std::int64_t h = 0; h < op.heads; ++h) {
+        meet(item / blocks, h, item % blocks * rows, thread);
+      }
+    });
+    return;
+  }
+  parallel_for(heads * blocks, [&](std::int64_t item, int thread) {
+    const std::int64_t head = item / blocks;
+    meet(head / op.heads, head % op.heads, item % blocks * rows, thread);
   });
 }
 

@@ -44,6 +44,7 @@ inline const std::vector<AttentionCase>& attention_cases() {
       {"head_dim 160, packed", 2, 101, 101, 2, 160, false, false, true},
       {"head_dim 64, 1 key", 2, 9, 1, 2, 64},
       {"another scale", 2, 30, 50, 2, 32, false, false, false, 1.0, 0.05},
+      {"many queries, few keys: all heads of a query together", 2, 230, 77, 3, 40},
   };
   return cases;
 }

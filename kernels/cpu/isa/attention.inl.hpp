@@ -17,18 +17,29 @@ void score_block(const typename P::Element* q, std::int64_t depth, const typenam
     DIFFUSE_UNROLL
     for (int j = 0; j < kVecs; ++j) sum[r][j] = zero();
   }
-  for (std::int64_t d = 0; d < depth; d += P::kStep) {
-    const auto* row = keys + d * kKeyTile + kFirst * kLanes * P::kStep;
+  keys += kFirst * kLanes * P::kStep;
+  std::int64_t d = 0;
+  const auto step = [&] {
     typename P::Operand key[kVecs];
     DIFFUSE_UNROLL
-    for (int j = 0; j < kVecs; ++j) key[j] = P::load_operand(row + j * kLanes * P::kStep);
+    for (int j = 0; j < kVecs; ++j) key[j] = P::load_operand(keys + j * kLanes * P::kStep);
     DIFFUSE_UNROLL
     for (int r = 0; r < R; ++r) {
       const typename P::Operand query = P::broadcast(q + r * depth + d);
       DIFFUSE_UNROLL
       for (int j = 0; j < kVecs; ++j) sum[r][j] = P::multiply_add(query, key[j], sum[r][j]);
     }
+    d += P::kStep;
+    keys += kKeyTile * P::kStep;
+  };
+  while (d + kStepsAtOnce * P::kStep <= depth) {
+    static_assert(kStepsAtOnce == 4);  // written out: g++ would unroll the loop around them too
+    step();
+    step();
+    step();
+    step();
   }
+  while (d < depth) step();
   DIFFUSE_UNROLL
   for (int r = 0; r < R; ++r) {
     DIFFUSE_UNROLL
@@ -150,10 +161,10 @@ void rescale(Vec top, float* o, std::int64_t width, float* total, float& referen
 
 /// Lanes from `count` on are hidden.
 inline Vec hide_after(Vec score, std::int64_t count) {
-  float lanes[kLanes];
-  store(lanes, score);
-  for (std::int64_t i = count < 0 ? 0 : count; i < kLanes; ++i) lanes[i] = kHidden;
-  return load(lanes);
+  alignas(64) static constexpr float kIndex[16] = {0, 1, 2,  3,  4,  5,  6,  7,
+                                                   8, 9, 10, 11, 12, 13, 14, 15};
+  static_assert(kLanes <= 16);
+  return select_greater(set1(static_cast<float>(count)), load(kIndex), score, set1(kHidden));
 }
 
 /// R rows from row r0 of the block meet the first kVecs vectors of keys of the tile at k0.
@@ -237,46 +248,63 @@ void meet_tile_rows(const AttentionBlock& block, const BlockState<P>& state, std
   }
 }
 
+/// Nothing has been met yet.
+template <class T, class P>
+void begin_row(const AttentionBlock& block, const BlockState<P>& state, std::int64_t r) {
+  using Element = typename P::Element;
+  const Layout<P> layout(block.head_dim);
+  const T* from = static_cast<const T*>(block.q) + r * block.q_stride;
+  Element* to = state.q + r * layout.depth;
+  to[layout.depth - 1] = Element{};
+  for (std::int64_t d = 0; d < block.head_dim; d += kLanes) {
+    const auto n = static_cast<int>(smaller(kLanes, block.head_dim - d));
+    if (n == kLanes) {
+      store(to + d, load(from + d));
+    } else {
+      store_n(to + d, load_n(from + d, n), n);
+    }
+  }
+  state.reference[r] = kHidden;
+  store(state.total + r * kLanes, zero());
+  float* o = state.o + r * layout.values;
+  for (std::int64_t d = 0; d < layout.values; d += kLanes) store(o + d, zero());
+}
+
+/// All has been met.
+template <class T, class P>
+void finish_row(const AttentionBlock& block, const BlockState<P>& state, std::int64_t r) {
+  const Layout<P> layout(block.head_dim);
+  T* to = static_cast<T*>(block.y) + r * block.y_stride;
+  const float* o = state.o + r * layout.values;
+  const Vec factor = set1(1.0F / reduce_add(load(state.total + r * kLanes)));
+  std::int64_t d = 0;
+  for (; d + kLanes <= block.head_dim; d += kLanes) store(to + d, mul(load(o + d), factor));
+  if (d == block.head_dim) return;
+  Vec last = load(o + d);
+  if constexpr (P::kPairs) {
+    if (layout.tail) last = P::add_pairs(last);
+  }
+  store_n(to + d, mul(last, factor), static_cast<int>(block.head_dim - d));
+}
+
 template <class T, class P>
 void attention_block(const AttentionBlock& block) {
-  using Element = typename P::Element;
   const Layout<P> layout(block.head_dim);
   BlockState<P> state;
   state.o = static_cast<float*>(block.scratch);
   state.total = state.o + kQueryBlock * layout.values;
   state.reference = state.total + kQueryBlock * kLanes;
-  state.q = reinterpret_cast<Element*>(state.reference + kQueryBlock);
-
+  state.q = reinterpret_cast<typename P::Element*>(state.reference + kQueryBlock);
   for (std::int64_t r = 0; r < block.rows; ++r) {
-    const T* from = static_cast<const T*>(block.q) + r * block.q_stride;
-    Element* to = state.q + r * layout.depth;
-    to[layout.depth - 1] = Element{};
-    for (std::int64_t d = 0; d < block.head_dim; ++d) to[d] = P::convert(from[d]);
-    state.reference[r] = kHidden;
-    store(state.total + r * kLanes, zero());
-    for (std::int64_t d = 0; d < layout.values; ++d) state.o[r * layout.values + d] = 0;
+    fetch_row(static_cast<const T*>(block.q), block.q_stride, r, block.rows, block.head_dim);
+    begin_row<T>(block, state, r);
   }
-
   const std::int64_t end =
       block.causal ? smaller(block.keys, block.first_row + block.rows) : block.keys;
   for (std::int64_t k0 = 0; k0 < end; k0 += kKeyTile) {
     for (std::int64_t r0 = 0; r0 < block.rows; r0 += kRows) meet_tile_rows(block, state, r0, k0);
   }
-
-  for (std::int64_t r = 0; r < block.rows; ++r) {
-    T* to = static_cast<T*>(block.y) + r * block.y_stride;
-    const float* o = state.o + r * layout.values;
-    const Vec factor = set1(1.0F / reduce_add(load(state.total + r * kLanes)));
-    std::int64_t d = 0;
-    for (; d + kLanes <= block.head_dim; d += kLanes) store(to + d, mul(load(o + d), factor));
-    if (layout.tail) {
-      float sums[kLanes] = {};
-      for (std::int64_t i = 0; i < kLanes / 2; ++i) sums[i] = o[d + 2 * i] + o[d + 2 * i + 1];
-      store_n(to + d, mul(load(sums), factor), static_cast<int>(block.head_dim - d));
-    } else if (d < block.head_dim) {
-      store_n(to + d, mul(load(o + d), factor), static_cast<int>(block.head_dim - d));
-    }
-  }
+  for (std::int64_t r = 0; r < block.rows; ++r) finish_row<T>(block, state, r);
 }
 
 template <class T, class P>

@@ -28,6 +28,7 @@ struct F32Products {
     __builtin_memcpy(&pair, p, sizeof(pair));
     return _mm512_castpd_ps(_mm512_set1_pd(pair));
   }
+  static Vec add_pairs(Vec sums) { return cpu::DIFFUSE_CPU_ISA::add_pairs(sums); }
 #else
   static constexpr bool kPairs = false;
 #endif
@@ -62,6 +63,7 @@ struct Bf16Products {
     __builtin_memcpy(&pairs, p, sizeof(pairs));
     return _mm512_set1_epi64(pairs);
   }
+  static Vec add_pairs(Vec sums) { return cpu::DIFFUSE_CPU_ISA::add_pairs(sums); }
   static Operand load_operand(const Bf16* p) { return _mm512_loadu_si512(p); }
   static Vec multiply_add(Operand a, Operand b, Vec sum) {
     return _mm512_dpbf16_ps(sum, (__m512bh)a, (__m512bh)b);
@@ -110,6 +112,19 @@ std::int64_t scratch_bytes(std::int64_t head_dim) {
              64);
 }
 
+/// Fetches what is read of a head some rows further on: rows lie too far apart for the processor to
+/// see it coming.
+template <class T>
+void fetch_row(const T* rows, std::int64_t stride, std::int64_t row, std::int64_t count,
+               std::int64_t head_dim) {
+  constexpr std::int64_t kRowsAhead = 16;
+  constexpr auto kLine = static_cast<std::int64_t>(64 / sizeof(T));
+  if (row + kRowsAhead >= count) return;
+  const T* from = rows + (row + kRowsAhead) * stride;
+  for (std::int64_t d = 0; d < head_dim; d += kLine) __builtin_prefetch(from + d);
+  __builtin_prefetch(from + head_dim - 1);
+}
+
 /// Keys as tiles [depth / kStep][kKeyTile] of units: of a key's dimensions, kStep neighbours.
 template <class T, class P>
 void pack_keys(const void* k_bytes, std::int64_t stride, std::int64_t keys, std::int64_t head_dim,
@@ -124,6 +139,7 @@ void pack_keys(const void* k_bytes, std::int64_t stride, std::int64_t keys, std:
     if (count < kKeyTile) __builtin_memset(out, 0, static_cast<std::size_t>(tile) * sizeof(*out));
     for (std::int64_t i = 0; i < count; ++i) {
       const T* from = k + (k0 + i) * stride;
+      fetch_row(k, stride, k0 + i, keys, head_dim);
       auto* to = out + i;
       // A share of the next tile's lines, which the writes below touch one after another.
       const auto* next = out + tile + i * (tile / kKeyTile);
@@ -151,6 +167,7 @@ void pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys, st
   const std::int64_t whole = smaller(layout.full, head_dim);
   for (std::int64_t key = 0; key < keys; key += P::kStep) {
     const T* first = v + key * stride;
+    for (std::int64_t i = 0; i < P::kStep; ++i) fetch_row(v, stride, key + i, keys, head_dim);
     auto* pair = out + key / (2 * P::kStep) * 2 * layout.a_key;
     const std::int64_t turn = key / P::kStep % 2;
     auto* to = pair + turn * layout.full;

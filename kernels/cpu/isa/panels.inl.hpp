@@ -60,10 +60,6 @@ template <class T, int V>
   for (int v = 0; v < V; ++v) store(y + v * kLanes, sum[v]);
 }
 
-/// Steps between two looks at anything but the products: what counts and branches takes turns with
-/// them in some processors' units (in Golden Cove's a tenth of the time).
-constexpr int kStepsAtOnce = 4;
-
 /// What comes next is fetched meanwhile, a line a step: what the next rows will read and write,
 /// then the weights that come next, then the rows that come after these. All at once would fill the
 /// processor's list of misses and stall it.

@@ -71,6 +71,13 @@ inline float reduce_max(Vec a) {
   return _mm_cvtss_f32(_mm_max_ss(b, _mm_shuffle_ps(b, b, 1)));
 }
 
+/// a[2 i] + a[2 i + 1] in the lower lanes.
+inline Vec add_pairs(Vec a) {
+  const __m512i even = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 14, 12, 10, 8, 6, 4, 2, 0);
+  const __m512i odd = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 15, 13, 11, 9, 7, 5, 3, 1);
+  return add(_mm512_permutexvar_ps(even, a), _mm512_permutexvar_ps(odd, a));
+}
+
 /// 1 / a, relative error below 2^-14.
 inline Vec reciprocal(Vec a) { return _mm512_rcp14_ps(a); }
 
