@@ -107,7 +107,7 @@ void serve(const BenchOptions& o, std::istream& in, std::ostream& out) {
     const auto found = programs.find(name);
     if (found == programs.end()) throw ConfigError("no network of this run: " + printable(name));
     NetworkResult result = list_ops(name, *found->second, {});
-    time_ops(result, *found->second, *setup.backend, 1, {});
+    time_ops(result, *found->second, *setup.backend, 1, {}, {});
     out << nlohmann::json{{"seconds", result.seconds()}, {"peak_rss_bytes", peak_memory()}}.dump()
         << std::endl;
   }
@@ -140,7 +140,10 @@ BenchResult run_bench(const BenchOptions& o) {
     const Program& program = o.floors ? shape_program : networks.program(name);
     NetworkResult network = list_ops(name, program, filter);
     network.shape_flops = list_ops(name, shape_program, {}).flops();
-    if (!o.floors) time_ops(network, program, *setup.backend, o.repeats, filter);
+    if (!o.floors) {
+      time_ops(network, program, *setup.backend, o.repeats, filter,
+               [&] { return rate_now(result.dtype, result.threads, tiles); });
+    }
     result.networks.push_back(std::move(network));
   }
   result.peak_rss_bytes = static_cast<std::size_t>(peak_memory());

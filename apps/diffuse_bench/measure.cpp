@@ -55,6 +55,14 @@ double NetworkResult::flops() const {
   return sum;
 }
 
+double NetworkResult::rate_beside() const {
+  std::vector<double> rates;
+  for (const OpLine& line : ops) {
+    if (line.rate_beside > 0) rates.push_back(line.rate_beside);
+  }
+  return median(rates);
+}
+
 NetworkResult list_ops(const std::string& name, const Program& program,
                        const std::optional<std::regex>& filter) {
   NetworkResult result;
@@ -76,24 +84,33 @@ NetworkResult list_ops(const std::string& name, const Program& program,
 }
 
 void time_ops(NetworkResult& result, const Program& program, Backend& backend, int passes,
-              const std::optional<std::regex>& filter) {
+              const std::optional<std::regex>& filter, const std::function<double()>& rate_now) {
+  constexpr double kLong = 0.005;
   const std::vector<int> lines = lines_of(result, program, filter);
-  std::vector<std::vector<double>> seconds(result.ops.size());
+  std::vector<std::vector<double>> seconds(result.ops.size()), rates(result.ops.size());
   for (int pass = 0; pass < passes; ++pass) {
     std::vector<double> sums(result.ops.size(), 0.0);
+    double beside = 0;
     const auto start = Clock::now();
     for (std::size_t i = 0; i < lines.size(); ++i) {
       if (lines[i] < 0) continue;
       const auto op_start = Clock::now();
       backend.execute(program.ops()[i]);
-      sums[static_cast<std::size_t>(lines[i])] += seconds_since(op_start);
+      const auto line = static_cast<std::size_t>(lines[i]);
+      const double taken = seconds_since(op_start);
+      sums[line] += taken;
+      if (!rate_now || taken < kLong) continue;
+      const auto rate_start = Clock::now();
+      rates[line].push_back(rate_now());
+      beside += seconds_since(rate_start);
     }
-    result.passes.push_back(seconds_since(start));
+    result.passes.push_back(seconds_since(start) - beside);
     for (std::size_t i = 0; i < sums.size(); ++i) seconds[i].push_back(sums[i]);
   }
   for (std::size_t i = 0; i < seconds.size(); ++i) {
     result.ops[i].seconds = median(seconds[i]);
     result.ops[i].best_seconds = *std::min_element(seconds[i].begin(), seconds[i].end());
+    result.ops[i].rate_beside = median(rates[i]);
   }
   for (std::size_t i = 0; i < lines.size(); ++i) {
     if (lines[i] < 0) continue;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <regex>
 #include <string>
@@ -20,6 +21,8 @@ struct OpLine {
   double seconds = 0;        ///< of all calls together: median over the passes
   double best_seconds = 0;   ///< the fastest pass
   double floor_seconds = 0;  ///< by the peaks: the larger of arithmetic and memory
+  /// FLOP/s of the peaks' loop beside the op's calls, median; 0 where they are too short to tell.
+  double rate_beside = 0;
 };
 
 /// A network, or some of its ops.
@@ -33,6 +36,8 @@ struct NetworkResult {
 
   [[nodiscard]] double seconds() const;  ///< median of the passes; 0 without passes
   [[nodiscard]] double flops() const;
+  /// Median of the lines' rate_beside; 0 where there is none.
+  [[nodiscard]] double rate_beside() const;
 };
 
 double median(std::vector<double> values);
@@ -41,9 +46,10 @@ double median(std::vector<double> values);
 NetworkResult list_ops(const std::string& name, const Program& program,
                        const std::optional<std::regex>& filter);
 
-/// Executes those ops `passes` times, in order, after the program has run as a whole.
+/// Executes those ops `passes` times, in order, after the program has run as a whole. `rate_now`:
+/// called after each op of some length, outside of all times, for the lines' rate_beside; or empty.
 void time_ops(NetworkResult& result, const Program& program, Backend& backend, int passes,
-              const std::optional<std::regex>& filter);
+              const std::optional<std::regex>& filter, const std::function<double()>& rate_now);
 
 /// Floors by the machine's peaks for activations of this dtype.
 void set_floors(NetworkResult& result, const Peaks& peaks, DType dtype);

@@ -134,14 +134,15 @@ void run_on(int cpu) {
   sched_setaffinity(0, sizeof set, &set);  // the figure is the same elsewhere: no harm if refused
 }
 
-// The best rate of `windows` windows in which every CPU of `cpus` does `work(thread)`; a window
-// lasts from the common start to the last end.
+// The rates of `windows` windows in which every CPU of `cpus` does `work(thread)`; a window lasts
+// from the common start to the last end.
 template <class Work>
-double best_rate(const std::vector<int>& cpus, int windows, double amount, const Work& work) {
+std::vector<double> window_rates(const std::vector<int>& cpus, int windows, double amount,
+                                 const Work& work) {
   const int count = static_cast<int>(cpus.size());
   std::atomic<int> arrived{0};
   std::vector<Clock::time_point> ends(cpus.size());
-  double best = 0;
+  std::vector<double> rates;
   const auto meet = [&](int round) {
     arrived.fetch_add(1);
     while (arrived.load() < round * count) std::this_thread::yield();
@@ -160,21 +161,30 @@ double best_rate(const std::vector<int>& cpus, int windows, double amount, const
         if (t != 0) continue;
         const auto end = *std::max_element(ends.begin(), ends.end());
         const std::chrono::duration<double> taken = end - start;
-        best = std::max(best, amount * count / taken.count());
+        rates.push_back(amount * count / taken.count());
       }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  return best;
+  return rates;
+}
+
+double best_of(const std::vector<double>& rates) {
+  return *std::max_element(rates.begin(), rates.end());
 }
 
 constexpr int kWindows = 400;
 constexpr std::int64_t kRounds = 1
                                  << 17;  // half a millisecond, less than a time slice of the system
 
+std::vector<double> flop_rates(const Loop& loop, const std::vector<int>& cpus, int windows,
+                               std::int64_t rounds) {
+  return window_rates(cpus, windows, loop.flops_a_round * static_cast<double>(rounds),
+                      [&](int) { loop.run(rounds); });
+}
+
 double flop_rate(const Loop& loop, const std::vector<int>& cpus) {
-  return best_rate(cpus, kWindows, loop.flops_a_round * static_cast<double>(kRounds),
-                   [&](int) { loop.run(kRounds); });
+  return best_of(flop_rates(loop, cpus, kWindows, kRounds));
 }
 
 double copy_rate(const std::vector<int>& cpus) {
@@ -190,10 +200,18 @@ double copy_rate(const std::vector<int>& cpus) {
   if (from == nullptr || to == nullptr) return 0;
   std::memset(from.get(), 1, kBytes);
   std::memset(to.get(), 1, kBytes);
-  return best_rate(cpus, kCopies, 2.0 * static_cast<double>(each), [&](int thread) {
+  return best_of(window_rates(cpus, kCopies, 2.0 * static_cast<double>(each), [&](int thread) {
     const std::size_t begin = static_cast<std::size_t>(thread) * each;
     stream_copy(from.get() + begin, to.get() + begin, each);
-  });
+  }));
+}
+
+std::vector<int> first_cpus(int threads) {
+  std::vector<int> cpus = own_cpus();
+  if (threads > 0 && static_cast<std::size_t>(threads) < cpus.size()) {
+    cpus.resize(static_cast<std::size_t>(threads));
+  }
+  return cpus;
 }
 
 }  // namespace
@@ -210,10 +228,7 @@ std::vector<int> own_cpus() {
 }
 
 Peaks measure_peaks(int threads, bool tiles) {
-  std::vector<int> cpus = own_cpus();
-  if (threads > 0 && static_cast<std::size_t>(threads) < cpus.size()) {
-    cpus.resize(static_cast<std::size_t>(threads));
-  }
+  const std::vector<int> cpus = first_cpus(threads);
   Peaks peaks;
   const auto rates = [&](const Loop& loop, std::vector<double>& cores, double& all) {
     if (loop.run == nullptr) return;
@@ -227,6 +242,16 @@ Peaks measure_peaks(int threads, bool tiles) {
     peaks.clock = flop_rate(loop, {cpus.front()});
   }
   return peaks;
+}
+
+double rate_now(DType dtype, int threads, bool tiles) {
+  constexpr int kFewWindows = 9;
+  constexpr std::int64_t kFewRounds = kRounds / 4;
+  const Loop loop = dtype == DType::f32 ? f32_loop() : bf16_loop(tiles);
+  if (loop.run == nullptr) return 0;
+  std::vector<double> rates = flop_rates(loop, first_cpus(threads), kFewWindows, kFewRounds);
+  std::nth_element(rates.begin(), rates.begin() + kFewWindows / 2, rates.end());
+  return rates[kFewWindows / 2];
 }
 
 Peaks better(Peaks a, const Peaks& b) {

@@ -2,6 +2,8 @@
 
 #include <vector>
 
+#include "core/base/dtype.hpp"
+
 namespace diffuse::bench {
 
 /// What the machine can do at most, measured: the denominators of "per cent of peak".
@@ -22,6 +24,12 @@ std::vector<int> own_cpus();
 /// the bf16 rate is that of the tile unit, which this process may use. On processors other than
 /// x86-64, FLOP rates stay 0.
 Peaks measure_peaks(int threads, bool tiles);
+
+/// What the loop of measure_peaks for products in `dtype` does right now, FLOP/s: the median of a
+/// millisecond of windows, 0 where there is no such loop. A processor whose vector units have been
+/// busy keeps a lower clock than in the best window of a rested one, for milliseconds after too: to
+/// be called while it is still warm.
+double rate_now(DType dtype, int threads, bool tiles);
 
 /// The better of two measurements, figure by figure.
 Peaks better(Peaks a, const Peaks& b);

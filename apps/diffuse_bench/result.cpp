@@ -13,10 +13,13 @@ bool is_product(const std::string& op) { return op == "linear" || op == "conv2d"
 json rate(double amount, double seconds) {
   return seconds > 0 ? json(amount / seconds * 1e-9) : json(nullptr);
 }
-json percent(double flops, double seconds, double peak) {
-  return seconds > 0 && peak > 0 && flops > 0 ? json(100 * flops / seconds / peak) : json(nullptr);
+json percent_of(double part, double whole) {
+  return part > 0 && whole > 0 ? json(100 * part / whole) : json(nullptr);
 }
-json time_or_null(double seconds) { return seconds > 0 ? json(seconds) : json(nullptr); }
+json percent(double flops, double seconds, double peak) {
+  return percent_of(flops, seconds * peak);
+}
+json figure_or_null(double figure) { return figure > 0 ? json(figure) : json(nullptr); }
 
 json gigas(const std::vector<double>& rates) {
   json out = json::array();
@@ -32,11 +35,12 @@ json op_json(const OpLine& line, double peak) {
           {"flops", line.cost.flops},
           {"activation_bytes", line.cost.activation_bytes},
           {"weight_bytes", line.cost.weight_bytes},
-          {"seconds", time_or_null(line.seconds)},
-          {"best_seconds", time_or_null(line.best_seconds)},
-          {"floor_seconds", time_or_null(line.floor_seconds)},
+          {"seconds", figure_or_null(line.seconds)},
+          {"best_seconds", figure_or_null(line.best_seconds)},
+          {"floor_seconds", figure_or_null(line.floor_seconds)},
           {"gflops_per_second", rate(line.cost.flops, line.seconds)},
-          {"percent_of_peak", percent(line.cost.flops, line.seconds, peak)}};
+          {"percent_of_peak", percent(line.cost.flops, line.seconds, peak)},
+          {"percent_of_rate_beside", percent(line.cost.flops, line.seconds, line.rate_beside)}};
 }
 
 json network_json(const NetworkResult& network, double peak) {
@@ -49,9 +53,10 @@ json network_json(const NetworkResult& network, double peak) {
   json groups = json::array();
   for (const OpGroup& group : groups_of(network)) {
     groups.push_back({{"name", group.name},
-                      {"seconds", time_or_null(group.seconds)},
+                      {"seconds", figure_or_null(group.seconds)},
                       {"flops", group.flops},
-                      {"percent_of_peak", percent(group.flops, group.seconds, peak)}});
+                      {"percent_of_peak", percent(group.flops, group.seconds, peak)},
+                      {"percent_of_rate_beside", percent_of(group.flops, group.flops_beside)}});
   }
   return {{"name", network.name},
           {"op_count", network.op_count},
@@ -60,10 +65,11 @@ json network_json(const NetworkResult& network, double peak) {
           {"arena_bytes", network.arena_bytes},
           {"live_bytes", network.live_bytes},
           {"passes", network.passes},
-          {"seconds", time_or_null(network.seconds())},
-          {"floor_seconds", time_or_null(floor)},
+          {"seconds", figure_or_null(network.seconds())},
+          {"floor_seconds", figure_or_null(floor)},
           {"gflops_per_second", rate(network.flops(), network.seconds())},
           {"percent_of_peak", percent(network.flops(), network.seconds(), peak)},
+          {"rate_beside_gflops", figure_or_null(network.rate_beside() * 1e-9)},
           {"groups", groups},
           {"ops", ops}};
 }
@@ -71,11 +77,18 @@ json network_json(const NetworkResult& network, double peak) {
 }  // namespace
 
 std::vector<OpGroup> groups_of(const NetworkResult& network) {
-  std::vector<OpGroup> groups{{"linear and conv2d"}, {"attention"}, {"other"}};
+  std::vector<OpGroup> groups{
+      {"linear, direct conv2d"}, {"winograd conv2d"}, {"attention"}, {"other"}};
+  const auto index_of = [](const OpLine& line) -> std::size_t {
+    if (is_product(line.op)) return line.method == "winograd" ? 1 : 0;
+    return line.op == "attention" ? 2 : 3;
+  };
+  const double usual = network.rate_beside();
   for (const OpLine& line : network.ops) {
-    OpGroup& group = groups[is_product(line.op) ? 0U : line.op == "attention" ? 1U : 2U];
+    OpGroup& group = groups[index_of(line)];
     group.seconds += line.seconds;
     group.flops += line.cost.flops;
+    group.flops_beside += line.seconds * (line.rate_beside > 0 ? line.rate_beside : usual);
   }
   return groups;
 }

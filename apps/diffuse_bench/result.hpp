@@ -22,10 +22,11 @@ struct BenchResult {
   std::size_t peak_rss_bytes = 0;  ///< of the process after the measurement of the peaks
 };
 
-/// Ops of one kind together: "linear and conv2d", "attention", "other".
+/// Ops of one kind together: "linear, direct conv2d", "winograd conv2d", "attention", "other".
 struct OpGroup {
   std::string name;
   double seconds = 0, flops = 0;
+  double flops_beside = 0;  ///< of the peaks' loop in the same time at rate_beside; 0: unknown
 };
 std::vector<OpGroup> groups_of(const NetworkResult& network);
 

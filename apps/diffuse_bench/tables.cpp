@@ -39,10 +39,10 @@ std::string peaks_table(const BenchResult& r) {
   return out + line(", copy %.1f GB/s\n", p.copy * 1e-9);
 }
 
-// "  12.3" or, where there is nothing to divide, dashes.
-std::string percent_text(double flops, double seconds, double peak) {
-  if (flops <= 0 || seconds <= 0 || peak <= 0) return "    -";
-  return line("%5.1f", 100 * flops / seconds / peak);
+// "  12.3" or, where there is nothing to divide, a dash.
+std::string percent_text(double part, double whole) {
+  if (part <= 0 || whole <= 0) return "    -";
+  return line("%5.1f", 100 * part / whole);
 }
 
 std::string network_table(const NetworkResult& network, double peak, int rows) {
@@ -55,27 +55,29 @@ std::string network_table(const NetworkResult& network, double peak, int rows) {
   for (const OpLine& l : network.ops) floor += l.floor_seconds;
   std::string out = line(
       "\n%s: %.4f s (slowest pass %.2f x), %.2f GFLOP, %.1f GFLOP/s, %s %% of peak; floor %.4f s; "
-      "arena %.1f MiB\n",
+      "arena %.1f MiB; the peak's loop between ops: %.1f GFLOP/s\n",
       network.name.c_str(), seconds, spread, network.flops() * 1e-9,
       seconds > 0 ? network.flops() / seconds * 1e-9 : 0.0,
-      percent_text(network.flops(), seconds, peak).c_str(), floor,
-      static_cast<double>(network.arena_bytes) / 1048576);
+      percent_text(network.flops(), seconds * peak).c_str(), floor,
+      static_cast<double>(network.arena_bytes) / 1048576, network.rate_beside() * 1e-9);
   for (const OpGroup& group : groups_of(network)) {
     if (group.seconds <= 0) continue;
-    out += line("  %-18s %9.4f s  %s %% of peak\n", group.name.c_str(), group.seconds,
-                percent_text(group.flops, group.seconds, peak).c_str());
+    out += line("  %-21s %9.4f s  %s %% of peak, %s of the rate beside\n", group.name.c_str(),
+                group.seconds, percent_text(group.flops, group.seconds * peak).c_str(),
+                percent_text(group.flops, group.flops_beside).c_str());
   }
 
-  out += "   seconds  share  calls   GFLOP/s  %peak  floor/t  op\n";
+  out += "   seconds  share  calls   GFLOP/s  %peak %beside  floor/t  op\n";
   std::vector<OpLine> ops = network.ops;
   std::stable_sort(ops.begin(), ops.end(),
                    [](const OpLine& a, const OpLine& b) { return a.seconds > b.seconds; });
   for (std::size_t i = 0; i < ops.size() && i < static_cast<std::size_t>(rows); ++i) {
     const OpLine& o = ops[i];
-    out += line("%10.5f %5.1f%% %6d %9.1f  %s %8.2f  %s%s\n", o.seconds,
+    out += line("%10.5f %5.1f%% %6d %9.1f  %s   %s %8.2f  %s%s\n", o.seconds,
                 seconds > 0 ? 100 * o.seconds / seconds : 0.0, o.calls,
                 o.seconds > 0 ? o.cost.flops / o.seconds * 1e-9 : 0.0,
-                percent_text(o.cost.flops, o.seconds, peak).c_str(),
+                percent_text(o.cost.flops, o.seconds * peak).c_str(),
+                percent_text(o.cost.flops, o.seconds * o.rate_beside).c_str(),
                 o.seconds > 0 ? o.floor_seconds / o.seconds : 0.0, o.label.c_str(),
                 o.method.empty() ? "" : ("  [" + o.method + "]").c_str());
   }
