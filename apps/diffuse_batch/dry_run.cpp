@@ -50,8 +50,9 @@ void print_plan(std::ostream& out, const JobList& list, const RunSettings& setti
   }
 
   if (folder == nullptr) return;
-  const MemoryNeed need = StableDiffusion::need(*folder, jobs.front(), settings.batch_size,
-                                                settings.dtype, decodes_beside(settings));
+  const MemoryNeed need = StableDiffusion::need(
+      *folder, jobs.front(), settings.batch_size, settings.dtype,
+      {.decoder_beside = decodes_beside(settings), .weights_as_stored = settings.device == "cpu"});
   out << "memory of a rank: weights " << mebibytes(need.weights) << ", activations "
       << mebibytes(need.arena) << "\n"
       << "work of a batch: text " << gigaflops(need.encode_flops) << ", step "

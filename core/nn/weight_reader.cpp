@@ -24,11 +24,15 @@ std::string wrong_shape(const std::string& name, const Shape& stored, const Shap
 
 }  // namespace
 
-std::optional<StoredWeight> ShapeSource::find(std::string_view, const Shape& expected) {
-  // Never dereferenced: a shape-only backend looks at shapes alone.
+std::optional<StoredWeight> ShapeSource::find(std::string_view name, const Shape& expected) {
+  // Never dereferenced: a shape-only backend looks at shapes and types alone.
   static const std::byte nothing{};
-  const auto bytes = static_cast<std::size_t>(expected.elements()) * size_of(DType::f32);
-  return StoredWeight{{&nothing, bytes}, DType::f32, expected};
+  DType dtype = DType::f32;
+  if (stored_ != nullptr) {
+    if (const auto found = stored_->find(name, expected)) dtype = found->dtype;
+  }
+  const auto bytes = static_cast<std::size_t>(expected.elements()) * size_of(dtype);
+  return StoredWeight{{&nothing, bytes}, dtype, expected};
 }
 
 std::optional<StoredWeight> CheckingSource::find(std::string_view name, const Shape& expected) {

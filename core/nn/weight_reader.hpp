@@ -25,8 +25,16 @@ class WeightSource {
 /// Answers every request with the expected shape and no data: for programs of shapes only.
 class ShapeSource final : public WeightSource {
  public:
-  [[nodiscard]] std::optional<StoredWeight> find(std::string_view, const Shape& expected) override;
+  ShapeSource() = default;
+  /// In the types in which `stored` has its weights, where it has them; else in f32.
+  explicit ShapeSource(WeightSource& stored) : stored_(&stored) {}
+
+  [[nodiscard]] std::optional<StoredWeight> find(std::string_view name,
+                                                 const Shape& expected) override;
   [[nodiscard]] std::string where() const override { return "shapes only"; }
+
+ private:
+  WeightSource* stored_ = nullptr;
 };
 
 /// Answers from another source and notes what is missing or has another shape, instead of failing

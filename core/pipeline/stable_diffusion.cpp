@@ -57,7 +57,6 @@ StableDiffusion::StableDiffusion(const ModelFolder& folder, Backend& backend,
 StableDiffusion::~StableDiffusion() = default;
 
 void StableDiffusion::load(const ModelFolder& folder, bool shapes_only) {
-  ShapeSource shapes;
   const int factor = configs_.vae.scale_factor();
   const PictureSize pixels =
       settings_.usual_size.value_or(PictureSize{configs_.default_size(), configs_.default_size()});
@@ -65,10 +64,11 @@ void StableDiffusion::load(const ModelFolder& folder, bool shapes_only) {
   const auto read = [&]<class Model, class Config>(Component component, const Config& config,
                                                    Ops& ops) {
     const PictureSize usual = component == Component::text_encoder ? PictureSize{} : latents;
+    CheckpointSource source(folder.weights(component));
     if (shapes_only) {
+      ShapeSource shapes(source);
       return Model::load(WeightReader(shapes, ops).sized(usual.height, usual.width), config);
     }
-    CheckpointSource source(folder.weights(component));
     Model model = load_network<Model>(source, ops, config, usual);
     source.drop_pages();
     return model;
@@ -181,8 +181,8 @@ void StableDiffusion::load_shapes(const ModelFolder& folder, Backend& backend,
 }
 
 void StableDiffusion::record(const ModelFolder& folder, const RenderJob& job, int pictures,
-                             DType dtype, const std::function<void(const Recorded&)>& look) {
-  ShapeBackend shapes;
+                             DType dtype, ShapeBackend& shapes,
+                             const std::function<void(const Recorded&)>& look) {
   StableDiffusion model(folder, shapes, {.dtype = dtype}, true);
   const int factor = model.configs_.vae.scale_factor();
   const bool guided = is_guided(model.configs_.unet, job.guidance_scale);
@@ -193,22 +193,22 @@ void StableDiffusion::record(const ModelFolder& folder, const RenderJob& job, in
                                      std::max(job.clip_skip, 0)),
         .step = model.denoise_->step_program(
             pictures, guided, settings, model.tokenizer_.model_max_length(), job.guidance_scale),
-        .decode = model.decode_->program(settings.height, settings.width),
-        .weight_bytes = shapes.prepared_bytes()});
+        .decode = model.decode_->program(settings.height, settings.width)});
 }
 
 MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job, int pictures,
-                                 DType dtype, bool beside) {
+                                 DType dtype, const MemoryUse& use) {
   MemoryNeed need;
+  ShapeBackend shapes(use.weights_as_stored);
   const auto add_flops = [](const Program& program, double& flops) {
     for (const Op& op : program.ops()) flops += cost_of(op).flops;
   };
-  record(folder, job, pictures, dtype, [&](const Recorded& recorded) {
-    need.weights = recorded.weight_bytes;
+  record(folder, job, pictures, dtype, shapes, [&](const Recorded& recorded) {
+    need.weights = shapes.prepared_bytes();
     const std::size_t denoising =
         std::max(recorded.text.arena_bytes(), recorded.step.arena_bytes());
     const std::size_t decoding = recorded.decode.arena_bytes();
-    need.arena = beside ? denoising + decoding : std::max(denoising, decoding);
+    need.arena = use.decoder_beside ? denoising + decoding : std::max(denoising, decoding);
     add_flops(recorded.text, need.encode_flops);
     add_flops(recorded.step, need.step_flops);
     add_flops(recorded.decode, need.decode_flops);
@@ -218,7 +218,8 @@ MemoryNeed StableDiffusion::need(const ModelFolder& folder, const RenderJob& job
 
 void StableDiffusion::for_each_op(const ModelFolder& folder, const RenderJob& job, int pictures,
                                   DType dtype, const std::function<void(const Op&)>& visit) {
-  record(folder, job, pictures, dtype, [&](const Recorded& recorded) {
+  ShapeBackend shapes;
+  record(folder, job, pictures, dtype, shapes, [&](const Recorded& recorded) {
     for (const Program* program : {&recorded.text, &recorded.step, &recorded.decode}) {
       for (const Op& op : program->ops()) visit(op);
     }

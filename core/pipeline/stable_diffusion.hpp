@@ -43,6 +43,8 @@ struct MemoryNeed {
   double step_flops = 0, decode_flops = 0, encode_flops = 0;
 };
 
+class ShapeBackend;
+
 /// Stable Diffusion 1.x and 2.x: the three networks and the three phases on one device.
 class StableDiffusion {
  public:
@@ -76,10 +78,14 @@ class StableDiffusion {
   [[nodiscard]] const ClipTokenizer& tokenizer() const { return tokenizer_; }
   [[nodiscard]] const StableDiffusionConfigs& configs() const { return configs_; }
 
-  /// Costs of rendering batches of `pictures` jobs like `job`; nothing is loaded. `beside`: there
-  /// is a decoder_backend.
+  /// How a device uses its memory.
+  struct MemoryUse {
+    bool decoder_beside = false;     ///< there is a decoder_backend
+    bool weights_as_stored = false;  ///< see ShapeBackend
+  };
+  /// Costs of rendering batches of `pictures` jobs like `job`; nothing is loaded.
   static MemoryNeed need(const ModelFolder& folder, const RenderJob& job, int pictures, DType dtype,
-                         bool beside);
+                         const MemoryUse& use);
   /// Calls `visit` for the ops of encoding, of a step and of decoding of such a batch; nothing is
   /// loaded, and the operands lie nowhere.
   static void for_each_op(const ModelFolder& folder, const RenderJob& job, int pictures,
@@ -96,10 +102,9 @@ class StableDiffusion {
     const Program& text;
     const Program& step;
     const Program& decode;
-    std::size_t weight_bytes = 0;
   };
   static void record(const ModelFolder& folder, const RenderJob& job, int pictures, DType dtype,
-                     const std::function<void(const Recorded&)>& look);
+                     ShapeBackend& shapes, const std::function<void(const Recorded&)>& look);
   StableDiffusion(const ModelFolder& folder, Backend& backend, const Settings& settings,
                   bool shapes_only);
   void load(const ModelFolder& folder, bool shapes_only);

@@ -18,7 +18,10 @@ void ShapeBackend::read(const Tensor&, std::span<std::byte> host) {
 
 Weight ShapeBackend::prepare(std::span<const StoredWeight> parts, const WeightUse& use) {
   const Shape shape = stacked_shape(parts, use);
-  prepared_bytes_ += static_cast<std::size_t>(shape.elements()) * size_of(use.dtype);
+  std::size_t each = 0;  // bytes
+  for (const StoredWeight& part : parts) each = std::max(each, size_of(part.dtype));
+  if (!as_stored_ || each > size_of(use.dtype)) each = size_of(use.dtype);
+  prepared_bytes_ += static_cast<std::size_t>(shape.elements()) * each;
   return {shape, use, nullptr};
 }
 

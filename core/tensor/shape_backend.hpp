@@ -9,6 +9,11 @@ namespace diffuse {
 /// nothing.
 class ShapeBackend final : public Backend {
  public:
+  ShapeBackend() = default;
+  /// `as_stored`: of a device that holds weights as a file has them where those are narrower than
+  /// what it computes in, as the CPU does.
+  explicit ShapeBackend(bool as_stored) : as_stored_(as_stored) {}
+
   [[nodiscard]] std::string name() const override { return "shape"; }
   [[nodiscard]] std::string numerics() const override { return "none"; }
   [[nodiscard]] std::string refuses(DType) const override { return {}; }
@@ -18,10 +23,11 @@ class ShapeBackend final : public Backend {
   [[nodiscard]] Weight prepare(std::span<const StoredWeight> parts, const WeightUse& use) override;
   void execute(const Op& op) override;
 
-  /// Bytes of all weights prepared so far, in the dtypes asked for.
+  /// Bytes of all weights prepared so far, in the dtypes asked for, or narrower ones.
   [[nodiscard]] std::size_t prepared_bytes() const { return prepared_bytes_; }
 
  private:
+  bool as_stored_ = false;
   std::size_t prepared_bytes_ = 0;
 };
 

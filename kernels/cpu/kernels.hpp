@@ -117,7 +117,7 @@ struct PanelKernels {
   std::int64_t columns;  ///< of a panel
   void (*product)(const PanelProduct& product);
   void (*gated)(const GatedOutput& output);
-  /// Weights that are held narrow, a multiple of 16 of them; null where products are not in f32.
+  /// Weights of whole panels that are held narrow; null where products are not in f32.
   void (*widen)(const void* from, Held held, std::int64_t count, float* to);
   /// Values of a file, f32 or f16, to bf16, nearest, ties to even; null where products are in f32.
   void (*round_f32)(const void* from, std::int64_t count, void* to);

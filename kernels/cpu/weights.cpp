@@ -78,7 +78,8 @@ DType common_dtype(std::span<const StoredWeight> parts) {
   return common ? first : DType::f32;
 }
 
-// The values of all parts together, in their common dtype.
+// The values of all parts together, in their common dtype: where they lie, if there is one part;
+// else in memory that is kept for the next weight, because fresh memory costs more than the copy.
 const std::byte* values_of(std::span<const StoredWeight> parts, Scratch& scratch) {
   for (const StoredWeight& part : parts) refuse_non_finite(part);
   if (parts.size() == 1) return parts[0].bytes.data();

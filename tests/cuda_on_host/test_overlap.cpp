@@ -175,7 +175,8 @@ TEST_CASE("where both arenas do not fit, one serves both and no picture is lost"
   const auto wanted = images_on_cpu(jobs);
   const auto arena = [&](int pictures, bool beside) {
     const ModelFolder folder = ModelFolder::open(kModel);
-    return StableDiffusion::need(folder, jobs[0], pictures, DType::f32, beside).arena;
+    return StableDiffusion::need(folder, jobs[0], pictures, DType::f32, {.decoder_beside = beside})
+        .arena;
   };
   const std::size_t decoding = arena(1, false);
   const std::size_t denoising = arena(1, true) - decoding;
