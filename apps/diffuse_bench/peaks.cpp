@@ -237,6 +237,8 @@ Peaks measure_peaks(int threads, bool tiles) {
   };
   rates(f32_loop(), peaks.f32_core, peaks.f32);
   rates(bf16_loop(tiles), peaks.bf16_core, peaks.bf16);
+  const Loop vectors = bf16_loop(false);
+  if (tiles && vectors.run != nullptr) peaks.bf16_vectors = flop_rate(vectors, cpus);
   peaks.copy = copy_rate(cpus);
   if (const Loop loop = clock_loop(); loop.run != nullptr) {
     peaks.clock = flop_rate(loop, {cpus.front()});
@@ -249,7 +251,9 @@ double rate_now(DType dtype, int threads, bool tiles) {
   constexpr std::int64_t kFewRounds = kRounds / 4;
   const Loop loop = dtype == DType::f32 ? f32_loop() : bf16_loop(tiles);
   if (loop.run == nullptr) return 0;
-  std::vector<double> rates = flop_rates(loop, first_cpus(threads), kFewWindows, kFewRounds);
+  // One thread has been wherever it is now.
+  const std::vector<int> cpus = threads == 1 ? std::vector{sched_getcpu()} : first_cpus(threads);
+  std::vector<double> rates = flop_rates(loop, cpus, kFewWindows, kFewRounds);
   std::nth_element(rates.begin(), rates.begin() + kFewWindows / 2, rates.end());
   return rates[kFewWindows / 2];
 }
@@ -263,6 +267,7 @@ Peaks better(Peaks a, const Peaks& b) {
   }
   a.f32 = std::max(a.f32, b.f32);
   a.bf16 = std::max(a.bf16, b.bf16);
+  a.bf16_vectors = std::max(a.bf16_vectors, b.bf16_vectors);
   a.copy = std::max(a.copy, b.copy);
   a.clock = std::max(a.clock, b.clock);
   return a;

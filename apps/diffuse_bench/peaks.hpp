@@ -12,8 +12,9 @@ struct Peaks {
   double f32 = 0;                 ///< all cores at once
   std::vector<double> bf16_core;  ///< FLOP/s of bf16 dot products; empty where there are none
   double bf16 = 0;
-  double copy = 0;   ///< bytes read and written per second by streaming copies on all cores
-  double clock = 0;  ///< Hz, from a chain of dependent additions
+  double bf16_vectors = 0;  ///< where bf16 is that of a tile unit: all cores' vector units instead
+  double copy = 0;          ///< bytes read and written per second by streaming copies on all cores
+  double clock = 0;         ///< Hz, from a chain of dependent multiplications
 };
 
 /// CPUs that this process may run on, ascending.

@@ -118,6 +118,7 @@ json to_json(const BenchResult& result) {
             {"f32_gflops", peaks.f32 * 1e-9},
             {"bf16_gflops_per_core", gigas(peaks.bf16_core)},
             {"bf16_gflops", peaks.bf16 * 1e-9},
+            {"bf16_vectors_gflops", figure_or_null(peaks.bf16_vectors * 1e-9)},
             {"copy_gbytes", peaks.copy * 1e-9},
             {"clock_ghz", peaks.clock * 1e-9}}},
           {"peak_rss_bytes", result.peak_rss_bytes},

@@ -36,6 +36,7 @@ std::string peaks_table(const BenchResult& r) {
   if (p.bf16 > 0) {
     out += line(", bf16 %.1f (a core: %s)", p.bf16 * 1e-9, rates(p.bf16_core).c_str());
   }
+  if (p.bf16_vectors > 0) out += line(" on tiles, %.1f in vectors", p.bf16_vectors * 1e-9);
   return out + line(", copy %.1f GB/s\n", p.copy * 1e-9);
 }
 

@@ -96,6 +96,30 @@ TEST_CASE("floors come from shapes alone and have no times") {
   CHECK_THROWS_AS(run_bench(o), ConfigError);
 }
 
+TEST_CASE("groups set direct convolutions apart, and their share of the rate beside them") {
+  const auto line = [](const char* op, const char* method, double flops, double rate) {
+    OpLine made;
+    made.op = op;
+    made.method = method;
+    made.cost.flops = flops;
+    made.seconds = 2;
+    made.rate_beside = rate;
+    return made;
+  };
+  NetworkResult network;
+  network.ops = {line("linear", "", 10, 20), line("conv2d", "direct", 30, 0),
+                 line("conv2d", "winograd", 100, 40), line("attention", "", 5, 10),
+                 line("copy", "", 0, 0)};
+  CHECK(network.rate_beside() == 20);  // the median of those that are known, and the usual one
+  const std::vector<OpGroup> groups = groups_of(network);
+  REQUIRE(groups.size() == 4);
+  CHECK(groups[0].flops == 40);
+  CHECK(groups[0].flops_beside == 2 * 20 + 2 * 20);
+  CHECK(groups[1].flops_beside == 2 * 40);
+  CHECK(groups[2].flops_beside == 2 * 10);
+  CHECK(groups[3].seconds == 2);
+}
+
 TEST_CASE("medians") {
   CHECK(median({}) == 0);
   CHECK(median({3, 1, 2}) == 2);
