@@ -13,6 +13,7 @@
 // clang-format off
 #include "kernels/cpu/isa/norms.inl.hpp"
 #include "kernels/cpu/isa/attention_pack.inl.hpp"
+#include "kernels/cpu/isa/attention_products.inl.hpp"
 #include "kernels/cpu/isa/attention.inl.hpp"
 #include "kernels/cpu/isa/product.inl.hpp"
 #include "kernels/cpu/isa/panels.inl.hpp"
