@@ -138,6 +138,8 @@ void begin_row(const AttentionBlock& block, const BlockState<P>& state, std::int
       store_n(to + d, load_n(from + d, n), n);
     }
   }
+  const T* y = static_cast<const T*>(block.y) + r * block.y_stride;  // wanted when all is met
+  for (std::int64_t d = 0; d < block.head_dim; d += kLanes) __builtin_prefetch(y + d, 1, 2);
   state.reference[r] = kHidden;
   store(state.total + r * kLanes, zero());
   float* o = state.o + r * layout.values;
