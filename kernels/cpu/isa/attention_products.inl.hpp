@@ -16,28 +16,27 @@ void score_block(const typename P::Element* q, std::int64_t depth, const typenam
     for (int j = 0; j < kVecs; ++j) sum[r][j] = zero();
   }
   keys += kFirst * kLanes * P::kStep;
-  std::int64_t d = 0;
-  const auto step = [&] {
+  const auto step = [&](std::int64_t d) {
+    const auto* row = keys + d * kKeyTile;
     typename P::Operand key[kVecs];
     DIFFUSE_UNROLL
-    for (int j = 0; j < kVecs; ++j) key[j] = P::load_operand(keys + j * kLanes * P::kStep);
+    for (int j = 0; j < kVecs; ++j) key[j] = P::load_operand(row + j * kLanes * P::kStep);
     DIFFUSE_UNROLL
     for (int r = 0; r < R; ++r) {
       const typename P::Operand query = P::broadcast(q + r * depth + d);
       DIFFUSE_UNROLL
       for (int j = 0; j < kVecs; ++j) sum[r][j] = P::multiply_add(query, key[j], sum[r][j]);
     }
-    d += P::kStep;
-    keys += kKeyTile * P::kStep;
   };
-  while (d + kStepsAtOnce * P::kStep <= depth) {
+  std::int64_t d = 0;
+  for (constexpr std::int64_t kDepth = kStepsAtOnce * P::kStep; d + kDepth <= depth; d += kDepth) {
     static_assert(kStepsAtOnce == 4);  // written out: g++ would unroll the loop around them too
-    step();
-    step();
-    step();
-    step();
+    step(d);
+    step(d + P::kStep);
+    step(d + 2 * P::kStep);
+    step(d + 3 * P::kStep);
   }
-  while (d < depth) step();
+  for (; d < depth; d += P::kStep) step(d);
   DIFFUSE_UNROLL
   for (int r = 0; r < R; ++r) {
     DIFFUSE_UNROLL
