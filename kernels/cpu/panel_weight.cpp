@@ -38,8 +38,8 @@ template <class Stored>
 constexpr std::int64_t kPiece = 64 / sizeof(Stored);
 constexpr std::int64_t kMostColumns = 64;
 
-// One kernel pixel of a piece of channels of a panel, in the panel's order; zero where there is no
-// value.
+// One kernel pixel of a piece of channels of a panel, in the panel's order. What has no value is
+// not written.
 template <int kStep, class Stored>
 void pick_piece(const std::byte* values, const Layout& layout, std::int64_t panel, std::int64_t tap,
                 std::int64_t begin, Stored* piece) {

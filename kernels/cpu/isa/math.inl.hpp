@@ -17,10 +17,6 @@ namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 /// the multiply-adds in some processors' units (in Golden Cove's a tenth of the time).
 constexpr int kStepsAtOnce = 4;
 
-/// A number as a type, for functions to take.
-template <int kValue>
-struct Constant {};
-
 /// 2^x for x <= 127; 0 far below. Relative error of the polynomial of degree 5: 8e-8 and rounding;
 /// of degree 3: 8e-5.
 template <int kDegree>
