@@ -25,6 +25,17 @@ Convolution convolution_of(const Conv2dOp& op) {
   return c;
 }
 
+std::int64_t seen_pixel(const Convolution& c, std::int64_t pixel, std::int64_t tap) {
+  const bool itself = c.kernel_height * c.kernel_width * c.stride == 1 &&
+                      c.pad_top + c.pad_left + c.pad_bottom + c.pad_right == 0;
+  if (itself) return pixel;
+  const std::int64_t across = c.out_width(), down = c.out_height();
+  const std::int64_t h = pixel / across % down * c.stride - c.pad_top + tap / c.kernel_width;
+  const std::int64_t w = pixel % across * c.stride - c.pad_left + tap % c.kernel_width;
+  if (h < 0 || h >= c.height || w < 0 || w >= c.width) return -1;
+  return (pixel / across / down * c.height + h) * c.width + w;
+}
+
 std::vector<Strip> strips_of(const Convolution& c) {
   // Enough pixels to reuse the weights in cache, few enough for a tile's output to stay there.
   constexpr std::int64_t kPixels = 512;

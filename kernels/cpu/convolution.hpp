@@ -31,6 +31,10 @@ struct Convolution {
 
 Convolution convolution_of(const Conv2dOp& op);
 
+/// The input pixel that a pixel of the kernel, `tap`, sees for an output pixel, both counted over
+/// all pictures; -1 outside of the picture.
+std::int64_t seen_pixel(const Convolution& convolution, std::int64_t pixel, std::int64_t tap);
+
 // How one picture is cut into tiles for oneDNN and for threads: by its shape alone, because
 // oneDNN's order of summation follows the size of what it is given (seen in 2.6.3: with the batch,
 // and with the number of threads).

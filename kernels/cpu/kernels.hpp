@@ -50,8 +50,9 @@ struct AttentionKernels {
   void (*block)(const AttentionBlock& block);
 };
 
-/// Rows of a tile, and of the tiles that meet weights together, where there is a tile unit.
-constexpr std::int64_t kTileRows = 16, kTileBlockRows = 2 * kTileRows;
+/// Rows of a tile, and of the tiles that meet weights together, where there is a tile unit; values
+/// of bf16 that each has.
+constexpr std::int64_t kTileRows = 16, kTileBlockRows = 2 * kTileRows, kTileDepth = 32;
 
 /// How weights lie in memory: in the type that they are multiplied in, or, where that is f32, as
 /// the narrower numbers that a model's file has, which are widened, exactly, on their way.
@@ -112,6 +113,37 @@ struct GatedOutput {
   std::int64_t y_stride;
 };
 
+/// Rows and weights as SplitKernels left them meet: sums (+)= x W.
+struct SplitProduct {
+  const void* x;
+  std::int64_t count;  ///< rows
+  const void* weights;
+  Held held;
+  std::int64_t columns;  ///< of the panel that exist
+  std::int64_t depth;
+  bool fresh;   ///< nothing is in the sums yet
+  float* sums;  ///< [rows in whole blocks of kTileBlockRows][columns]; null: fresh, with an output
+  const PanelOutput* output;  ///< null: the sums are not whole yet; without `places`
+  /// Rows that will be split next, fetched into the second cache meanwhile; or null.
+  const void* next;
+  std::int64_t next_rows, next_row_bytes, next_stride;  ///< the stride in bytes
+};
+
+/// Products of f32 on a tile unit, by numbers that are sums of bf16 ones.
+struct SplitKernels {
+  std::int64_t columns;  ///< of its panels
+  /// Values [first, first + depth) of `count` rows, or zeros where x[r] is null, to `to`:
+  /// kSplitBytes for each value, rows in whole tiles, depth in whole kTileDepth.
+  void (*rows)(const void* const* x, std::int64_t count, std::int64_t first, std::int64_t depth,
+               void* to);
+  /// [depth][stride], of which the first `columns` count, to `to`: kSplitBytes for each value,
+  /// depth in whole kTileDepth.
+  void (*weights)(const void* panel, std::int64_t stride, Held held, std::int64_t depth, void* to);
+  void (*product)(const SplitProduct& product);
+  void (*gated)(const GatedOutput& output);  ///< for these columns
+};
+constexpr std::int64_t kSplitBytes = 6;
+
 /// Products with weights in panels of columns.
 struct PanelKernels {
   std::int64_t columns;  ///< of a panel
@@ -125,6 +157,8 @@ struct PanelKernels {
   /// On a tile unit (tile_panels.hpp), which makes up to 1024 products of bf16 a cycle: Winograd
   /// loses there, with a quarter of them in f32, at 32 a cycle.
   bool on_tiles = false;
+  /// Of f32, on a tile unit (split_panels.hpp); or null.
+  const SplitKernels* split = nullptr;
 };
 
 /// A 3x3 convolution with stride 1 in tiles of 4x4 outputs, counted over all pictures of a batch.

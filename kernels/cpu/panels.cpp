@@ -6,6 +6,7 @@
 
 #include "kernels/cpu/panel_operands.hpp"
 #include "kernels/cpu/parallel.hpp"
+#include "kernels/cpu/split_panels.hpp"
 #include "kernels/cpu/tile_panels.hpp"
 
 namespace diffuse::cpu {
@@ -17,10 +18,11 @@ constexpr std::int64_t kStripPixels = 256;
 // cache room for pixels.
 constexpr std::int64_t kPieceBytes = std::int64_t{160} << 10;
 
-// A linear layer is a 1x1 convolution of one picture, whose pixels may lie apart.
+// A linear layer is a 1x1 convolution of pictures whose pixels may lie apart.
 Convolution convolution_of(const LinearOp& op) {
   Convolution c;
-  c.height = op.x.shape().rows();
+  c.batch = op.x.shape().rank() > 1 ? op.x.shape()[0] : 1;
+  c.height = op.x.shape().rows() / c.batch;
   c.channels = op.weight.shape[1];
   c.out_channels = op.weight.shape[0];
   c.activation = op.activation;
@@ -100,18 +102,6 @@ class Run {
   }
   [[nodiscard]] bool narrow() const { return held_ != Held::as_multiplied; }
 
-  // The input pixel that a kernel's pixel sees for an output pixel; -1 outside of the picture.
-  [[nodiscard]] std::int64_t seen(std::int64_t pixel, std::int64_t tap) const {
-    if (whole_ && shape_.stride == 1) return pixel;
-    const std::int64_t across = shape_.out_width(), down = shape_.out_height();
-    const std::int64_t h =
-        pixel / across % down * shape_.stride - shape_.pad_top + tap / shape_.kernel_width;
-    const std::int64_t w =
-        pixel % across * shape_.stride - shape_.pad_left + tap % shape_.kernel_width;
-    if (h < 0 || h >= shape_.height || w < 0 || w >= shape_.width) return -1;
-    return (pixel / across / down * shape_.height + h) * shape_.width + w;
-  }
-
   // What an item is made of, and the memory of the thread that makes it.
   struct Item {
     std::int64_t panel, first, count;  // pixels [first, first + count)
@@ -150,7 +140,7 @@ class Run {
     for (std::int64_t tap = 0; tap < taps_; ++tap) {
       product.count = 0;
       for (std::int64_t p = 0; p < count; ++p) {
-        const std::int64_t from = seen(first + p, tap);
+        const std::int64_t from = seen_pixel(shape_, first + p, tap);
         if (from < 0) continue;
         rows[product.count++] = {row_of(operands_.x, from, 0), sums + p * kernels_.columns};
       }
@@ -255,6 +245,10 @@ namespace {
 void run(const Convolution& shape, const PanelOperands& operands, const PanelWeight& weight,
          const PanelKernels& kernels, Scratch& scratch) {
   if (kernels.on_tiles) return run_on_tiles(shape, operands, weight, kernels, scratch);
+  // By the size of a picture, so that it does not matter how many there are.
+  if (kernels.split != nullptr && shape.out_height() * shape.out_width() >= kTileRows) {
+    return run_split(shape, operands, weight, kernels, scratch);
+  }
   Run(shape, operands, weight, kernels, scratch).all();
 }
 

@@ -2,11 +2,7 @@
 #include "kernels/cpu/isa/vector_avx512.hpp"
 // The vector header comes first: the others are written in its terms.
 // clang-format off
-#include "kernels/cpu/isa/table.inl.hpp"
-#include "kernels/cpu/isa/attention_tiles_pack.inl.hpp"
-#include "kernels/cpu/isa/attention_tiles_rows.inl.hpp"
-#include "kernels/cpu/isa/attention_tiles.inl.hpp"
-#include "kernels/cpu/isa/panels_tiles.inl.hpp"
+#include "kernels/cpu/isa/table_tiles.inl.hpp"
 #include "tests/conformance/host_tiles.hpp"
 // clang-format on
 

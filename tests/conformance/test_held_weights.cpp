@@ -48,8 +48,9 @@ TEST_CASE("linear layers with narrow weights give the bytes of the same in f32")
   if (device == nullptr) return;
   Ops& ops = device->ops();
   // One piece of depth and several; whole panels and parts of one; more rows than a strip.
-  for (const auto& [rows, in, out] : {std::array<std::int64_t, 3>{300, 96, 160}, {7, 1301, 45}}) {
-    const Tensor x = device->put(random_array({rows, in}, DType::f32, 3), {0, rows});
+  for (const auto& [rows, in, out] :
+       {std::array<std::int64_t, 3>{530, 96, 160}, {7, 1301, 45}, {40, 1301, 45}}) {
+    const Tensor x = device->put(random_array({1, rows, in}, DType::f32, 3), {0, 1});
     check_same_bytes(*device, {out, in}, {}, [&](const Weight& weight) {
       return ops.linear(x, weight, {.activation = Activation::silu});
     });
@@ -59,7 +60,7 @@ TEST_CASE("linear layers with narrow weights give the bytes of the same in f32")
 TEST_CASE("gated layers with narrow weights give the bytes of the same in f32") {
   const auto device = device_here();
   if (device == nullptr) return;
-  const Tensor x = device->put(random_array({300, 700}, DType::f32, 3), {0, 300});
+  const Tensor x = device->put(random_array({1, 300, 700}, DType::f32, 3), {0, 1});
   const Tensor bias = device->put(random_array({256}, DType::f32, 5), {0, 256});
   check_same_bytes(*device, {256, 700}, {}, [&](const Weight& weight) {
     CHECK(device->backend().fuses_geglu(weight));

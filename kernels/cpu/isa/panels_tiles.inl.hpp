@@ -11,7 +11,6 @@
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
-constexpr std::int64_t kTileDepth = 32;
 constexpr std::int64_t kTileColumns = 16;
 constexpr std::int64_t kTilePanel = 2 * kTileColumns;
 constexpr std::int64_t kPanelStride = 2 * kTilePanel * static_cast<std::int64_t>(sizeof(Bf16));
@@ -159,20 +158,19 @@ void tile_products(const TileOperands (&at)[2], const TileSums& sums, const Tile
 
 /// Outputs of rows [begin, begin + count), whose sums lie in `sums`.
 template <class T, class Fn>
-void put_tile_rows(const PanelProduct& product, std::int64_t begin, std::int64_t count,
-                   const float (*sums)[kTilePanel]) {
-  const PanelOutput& output = *product.output;
+void put_tile_rows(const PanelOutput& output, std::int64_t columns, std::int64_t begin,
+                   std::int64_t count, const float (*sums)[kTilePanel]) {
   constexpr int kVecs = kTilePanel / kLanes;
   Vec bias[kVecs];
   for (int v = 0; v < kVecs; ++v) {
-    const bool whole = output.bias != nullptr && product.columns == kTilePanel;
+    const bool whole = output.bias != nullptr && columns == kTilePanel;
     bias[v] = whole ? load(output.bias + v * kLanes) : zero();
   }
   for (std::int64_t r = 0; r < count; ++r) {
     const std::int64_t row = output.places == nullptr ? begin + r : output.places[begin + r];
     if (row < 0) continue;
-    if (product.columns < kTilePanel) {
-      put_row<T, Fn>(output, product.columns, sums[r], row);
+    if (columns < kTilePanel) {
+      put_row<T, Fn>(output, columns, sums[r], row);
       continue;
     }
     const T* residual = static_cast<const T*>(output.residual);
@@ -194,8 +192,9 @@ void put_tile_rows(const PanelProduct& product, std::int64_t begin, std::int64_t
 inline void put_block(const PanelProduct& product, std::int64_t begin, std::int64_t count,
                       const float (*sums)[kTilePanel]) {
   with_function(product.output->function, [&]<class Fn>(Fn) {
-    if (product.output->f32) return put_tile_rows<float, Fn>(product, begin, count, sums);
-    put_tile_rows<Bf16, Fn>(product, begin, count, sums);
+    const PanelOutput& output = *product.output;
+    if (output.f32) return put_tile_rows<float, Fn>(output, product.columns, begin, count, sums);
+    put_tile_rows<Bf16, Fn>(output, product.columns, begin, count, sums);
   });
 }
 
@@ -271,22 +270,6 @@ void tile_panel_product(const PanelProduct& product) {
   }
   Tiles::end();
   if (product.output != nullptr && product.output->past_caches) __builtin_ia32_sfence();
-}
-
-/// The kernels of avx512_bf16, but for these products.
-template <class Tiles>
-const KernelTable* tile_table() {
-  static const TypedKernels kBf16 = [] {
-    TypedKernels kernels = *avx512_bf16_kernels()->bf16;
-    kernels.panels.columns = kTilePanel;
-    kernels.panels.product = tile_panel_product<Tiles>;
-    kernels.panels.gated = panel_gated<Bf16, kTilePanel>;
-    kernels.panels.on_tiles = true;
-    kernels.attention = tile_attention_kernels<Tiles>();
-    return kernels;
-  }();
-  static const KernelTable kTable{avx512_bf16_kernels()->f32, &kBf16};
-  return &kTable;
 }
 
 }  // namespace diffuse::cpu::DIFFUSE_CPU_ISA

@@ -1,0 +1,292 @@
+#pragma once
+
+// Products of f32 on a tile unit, which multiplies bf16 only. A number is the sum of three bf16
+// numbers (24 bits are 3 times 8; the last remainder is exact), one that was f16 of two, one that
+// was bf16 of one. Of the products of two such sums those are made that are not below 2^-26 of the
+// whole, less than half of what rounding the product to f32 takes: x1 w1, x1 w2, x2 w1, x2 w2,
+// x1 w3 and x3 w1, each exact in f32, where they are summed up. Numbers below 2^-126 are zeros, and
+// an infinite one gives NaN. The idea: Henry, Tang, Heinecke 2019, arXiv:1904.06376. Included once
+// per instruction set that has a tile unit.
+
+namespace diffuse::cpu::DIFFUSE_CPU_ISA {
+
+/// Of the values of x.
+constexpr int kSplitParts = 3;
+
+/// The upper half of each number, rounded, is that of the parts: parts[0] + .. + parts[kParts - 1].
+/// Halves are rounded up, which is as near as to even. A NaN stays one.
+template <int kParts>
+[[gnu::always_inline]] inline void split(Vec value, __m512i (&parts)[kParts]) {
+  DIFFUSE_UNROLL
+  for (int p = 0; p + 1 < kParts; ++p) {
+    const __m512i up = _mm512_add_epi32(_mm512_castps_si512(value), _mm512_set1_epi32(0x8000));
+    parts[p] = _mm512_and_si512(up, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U)));
+    value = sub(value, _mm512_castsi512_ps(parts[p]));
+  }
+  parts[kParts - 1] = _mm512_castps_si512(value);
+}
+
+inline Vec load_some(const float* p, std::int64_t n) {
+  if (n <= 0) return zero();
+  return n < kLanes ? load_n(p, static_cast<int>(n)) : load(p);
+}
+
+/// A tile of each part of some rows of x: values from `first` on, of which `left` are met.
+inline void split_tile(const void* const* x, std::int64_t rows, std::int64_t first,
+                       std::int64_t left, Bf16* to) {
+  const __m512i zero = _mm512_setzero_si512();
+  const __m512i upper =
+      _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
+                       25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
+  for (std::int64_t r = 0; r < kTileRows; ++r, to += kTileDepth) {
+    __m512i low[kSplitParts] = {zero, zero, zero}, high[kSplitParts] = {zero, zero, zero};
+    if (r < rows && x[r] != nullptr) {
+      const float* values = static_cast<const float*>(x[r]) + first;
+      split(load_some(values, left), low);
+      split(load_some(values + kLanes, left - kLanes), high);
+    }
+    DIFFUSE_UNROLL
+    for (int p = 0; p < kSplitParts; ++p) {
+      _mm512_store_si512(to + p * kTileValues, _mm512_permutex2var_epi16(low[p], upper, high[p]));
+    }
+  }
+}
+
+/// Rows as SplitKernels::rows says.
+inline void split_rows(const void* const* x, std::int64_t count, std::int64_t first,
+                       std::int64_t depth, void* to) {
+  auto* tile = static_cast<Bf16*>(to);
+  for (std::int64_t r = 0; r < count; r += kTileRows) {
+    for (std::int64_t d = 0; d < depth; d += kTileDepth, tile += kSplitParts * kTileValues) {
+      split_tile(x + r, smaller(kTileRows, count - r), first + d, depth - d, tile);
+    }
+  }
+}
+
+/// Pairs of two rows of 16 weights, in `kParts` tiles.
+template <int kParts>
+inline void split_pair(Vec even, Vec odd, Bf16* to) {
+  __m512i first[kParts], second[kParts];
+  split(even, first);
+  split(odd, second);
+  DIFFUSE_UNROLL
+  for (int p = 0; p < kParts; ++p) {
+    const __m512i lower = _mm512_srli_epi32(first[p], 16);
+    _mm512_store_si512(to + p * 2 * kTileValues,
+                       _mm512_mask_blend_epi16(0xAAAAAAAAU, lower, second[p]));
+  }
+}
+
+template <class Stored, int kParts>
+void split_weights_of(const Stored* panel, std::int64_t stride, std::int64_t depth, Bf16* to) {
+  const std::int64_t whole = (depth + kTileDepth - 1) / kTileDepth * kTileDepth;
+  for (std::int64_t d = 0; d < whole; d += 2, panel += 2 * stride) {
+    Bf16* step = to + d / kTileDepth * kParts * 2 * kTileValues + d % kTileDepth * kTileColumns;
+    DIFFUSE_UNROLL
+    for (std::int64_t c = 0; c < kTilePanel; c += kTileColumns) {
+      const Vec even = d < depth ? load(panel + c) : zero();
+      const Vec odd = d + 1 < depth ? load(panel + stride + c) : zero();
+      split_pair<kParts>(even, odd, step + c / kTileColumns * kTileValues);
+    }
+  }
+}
+
+/// Weights as SplitKernels::weights says.
+inline void split_weights(const void* panel, std::int64_t stride, Held held, std::int64_t depth,
+                          void* to) {
+  auto* tiles = static_cast<Bf16*>(to);
+  switch (held) {
+    case Held::as_multiplied:
+      return split_weights_of<float, 3>(static_cast<const float*>(panel), stride, depth, tiles);
+    case Held::f16:
+      return split_weights_of<F16, 2>(static_cast<const F16*>(panel), stride, depth, tiles);
+    case Held::bf16:
+      return split_weights_of<Bf16, 1>(static_cast<const Bf16*>(panel), stride, depth, tiles);
+  }
+}
+
+/// Two tiles of rows and two of columns on their way through a step: which parts are in registers.
+template <class Tiles, int M>
+struct SplitStep {
+  const Bf16 *x0, *x1, *w;
+
+  template <int kPart>
+  [[gnu::always_inline]] void take_x() const {
+    Tiles::template load_once<4>(x0 + (kPart - 1) * kTileValues, 64);
+    if constexpr (M == 2) Tiles::template load_once<5>(x1 + (kPart - 1) * kTileValues, 64);
+  }
+  template <int kPart>
+  [[gnu::always_inline]] void take_w() const {
+    Tiles::template load<6>(w + (kPart - 1) * 2 * kTileValues, 64);
+    Tiles::template load<7>(w + (kPart - 1) * 2 * kTileValues + kTileValues, 64);
+  }
+  [[gnu::always_inline]] static void multiply() {
+    Tiles::template multiply_add<0, 4, 6>();
+    Tiles::template multiply_add<1, 4, 7>();
+    if constexpr (M == 2) {
+      Tiles::template multiply_add<2, 5, 6>();
+      Tiles::template multiply_add<3, 5, 7>();
+    }
+  }
+  /// The smallest products first. Parts that are zero change no sum.
+  template <int kParts>
+  [[gnu::always_inline]] void all() const {
+    take_w<1>();
+    take_x<3>();
+    multiply();
+    take_x<2>();
+    multiply();
+    if constexpr (kParts == 1) {
+      take_x<1>();
+    } else {
+      take_w<2>();
+      multiply();
+      take_x<1>();
+      multiply();
+      if constexpr (kParts == 3) {
+        take_w<3>();
+        multiply();
+      }
+      take_w<1>();
+    }
+    multiply();
+  }
+};
+
+/// What is needed soon is fetched meanwhile, some of it a step: what the outputs of a block of rows
+/// touch, and rows that will be split next.
+class SplitAhead {
+ public:
+  SplitAhead(const SplitProduct& product, std::int64_t steps)
+      : output_(product.output),
+        columns_(product.columns),
+        steps_(steps),
+        next_(static_cast<const std::byte*>(product.next)),
+        row_end_(next_ + product.next_row_bytes),
+        row_bytes_(product.next_row_bytes),
+        stride_(product.next_stride) {
+    const std::int64_t blocks = (product.count + kTileBlockRows - 1) / kTileBlockRows;
+    left_ = next_ == nullptr ? 0 : product.next_rows * ((row_bytes_ + 63) / 64);
+    lines_ = (left_ + blocks * steps - 1) / (blocks * steps);
+  }
+  /// Rows [begin, begin + count) of outputs come.
+  void block(std::int64_t begin, std::int64_t count) {
+    row_ = begin;
+    end_ = output_ == nullptr ? begin : begin + count;
+    rows_ = (count + steps_ - 1) / steps_;
+  }
+  [[gnu::always_inline]] void step() {
+    for (std::int64_t i = smaller(lines_, left_); i > 0; --i) fetch_next();
+    for (std::int64_t stop = smaller(end_, row_ + rows_); row_ < stop; ++row_) fetch_output();
+  }
+
+ private:
+  [[gnu::always_inline]] void fetch_next() {
+    __builtin_prefetch(next_, 0, 2);
+    --left_;
+    next_ += 64;
+    if (next_ < row_end_) return;
+    next_ = row_end_ - row_bytes_ + stride_;
+    row_end_ += stride_;
+  }
+  [[gnu::always_inline]] void fetch_output() const {
+    const float* y = static_cast<const float*>(output_->y) + row_ * output_->y_stride;
+    for (std::int64_t c = 0; c < columns_ && !output_->past_caches; c += kLanes) {
+      __builtin_prefetch(y + c, 1);
+    }
+    if (output_->residual == nullptr) return;
+    const float* residual =
+        static_cast<const float*>(output_->residual) + row_ * output_->residual_stride;
+    for (std::int64_t c = 0; c < columns_; c += kLanes) __builtin_prefetch(residual + c);
+  }
+
+  const PanelOutput* output_;
+  std::int64_t columns_, steps_;
+  std::int64_t row_ = 0, end_ = 0, rows_ = 0;
+  const std::byte *next_, *row_end_;
+  std::int64_t row_bytes_, stride_, left_ = 0, lines_ = 0;
+};
+
+/// sums (+)= x W for M times 16 rows, from and to [32][32] floats.
+template <class Tiles, int M, int kParts>
+void split_products(const Bf16* x, std::int64_t steps, const Bf16* weights, const float* before,
+                    float* after, SplitAhead& ahead) {
+  constexpr std::int64_t kStride = kTilePanel * static_cast<std::int64_t>(sizeof(float));
+  constexpr std::int64_t kBelow = kTileRows * kTilePanel;
+  if (before == nullptr) {
+    Tiles::template zero<0>();
+    Tiles::template zero<1>();
+    if constexpr (M == 2) {
+      Tiles::template zero<2>();
+      Tiles::template zero<3>();
+    }
+  } else {
+    Tiles::template load<0>(before, kStride);
+    Tiles::template load<1>(before + kTileColumns, kStride);
+    if constexpr (M == 2) {
+      Tiles::template load<2>(before + kBelow, kStride);
+      Tiles::template load<3>(before + kBelow + kTileColumns, kStride);
+    }
+  }
+  SplitStep<Tiles, M> step{x, x + steps * kSplitParts * kTileValues, weights};
+  for (std::int64_t s = 0; s < steps; ++s) {
+    step.template all<kParts>();
+    ahead.step();
+    step.x0 += kSplitParts * kTileValues;
+    step.x1 += kSplitParts * kTileValues;
+    step.w += kParts * 2 * kTileValues;
+  }
+  Tiles::template store<0>(after, kStride);
+  Tiles::template store<1>(after + kTileColumns, kStride);
+  if constexpr (M == 2) {
+    Tiles::template store<2>(after + kBelow, kStride);
+    Tiles::template store<3>(after + kBelow + kTileColumns, kStride);
+  }
+}
+
+template <class Tiles, int kParts>
+void split_product_of(const SplitProduct& product) {
+  alignas(64) float own[kTileBlockRows][kTilePanel];
+  const std::int64_t steps = (product.depth + kTileDepth - 1) / kTileDepth;
+  const auto* x = static_cast<const Bf16*>(product.x);
+  const auto* weights = static_cast<const Bf16*>(product.weights);
+  SplitAhead ahead(product, steps);
+  Tiles::begin();
+  for (std::int64_t begin = 0; begin < product.count; begin += kTileBlockRows) {
+    const std::int64_t count = smaller(kTileBlockRows, product.count - begin);
+    float* sums = product.sums == nullptr ? own[0] : product.sums + begin * kTilePanel;
+    const float* before = product.fresh ? nullptr : sums;
+    float* after = product.output == nullptr ? sums : own[0];
+    ahead.block(begin, count);
+    if (count > kTileRows) {
+      split_products<Tiles, 2, kParts>(x, steps, weights, before, after, ahead);
+    } else {
+      split_products<Tiles, 1, kParts>(x, steps, weights, before, after, ahead);
+    }
+    x += kTileBlockRows / kTileRows * steps * kSplitParts * kTileValues;
+    if (product.output == nullptr) continue;
+    with_function(product.output->function, [&]<class Fn>(Fn) {
+      put_tile_rows<float, Fn>(*product.output, product.columns, begin, count, own);
+    });
+  }
+  Tiles::end();
+  if (product.output != nullptr && product.output->past_caches) __builtin_ia32_sfence();
+}
+
+template <class Tiles>
+void split_product(const SplitProduct& product) {
+  switch (product.held) {
+    case Held::as_multiplied:
+      return split_product_of<Tiles, 3>(product);
+    case Held::f16:
+      return split_product_of<Tiles, 2>(product);
+    case Held::bf16:
+      return split_product_of<Tiles, 1>(product);
+  }
+}
+
+template <class Tiles>
+inline constexpr SplitKernels kSplitKernels{kTilePanel, split_rows, split_weights,
+                                            split_product<Tiles>, panel_gated<float, kTilePanel>};
+
+}  // namespace diffuse::cpu::DIFFUSE_CPU_ISA
