@@ -6,26 +6,57 @@
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
-constexpr std::int64_t kTileValues = 512;  ///< bf16
-constexpr std::int64_t kTileSums = 256;    ///< f32
-constexpr std::int64_t kTileLine = 16;     ///< rows of a tile, sums of a row, pairs of a row
-constexpr std::int64_t kStepKeys = 32;     ///< keys that a product of weights with values meets
-constexpr std::int64_t kGroupRows = 32;    ///< query rows that meet keys together
+constexpr std::int64_t kTileSums = 256;  ///< f32
+constexpr std::int64_t kTileLine = 16;   ///< rows of a tile, sums of a row, pairs of a row
+constexpr std::int64_t kStepKeys = 32;   ///< keys that a product of weights with values meets
+constexpr std::int64_t kGroupRows = 32;  ///< query rows that meet keys together
 
-/// Sizes of one head, in tiles; zeros where there is no dimension.
-struct TileLayout {
-  std::int64_t depth;    ///< of a product of queries with keys: head_dim in 32s
-  std::int64_t columns;  ///< of a product of weights with values: head_dim and a one, in 16s
-  explicit TileLayout(std::int64_t head_dim)
-      : depth((head_dim + 31) / 32), columns(head_dim / 16 + 1) {}
-  /// Elements of kStepKeys packed keys, [depth][2 times 16 keys][pairs of dimensions][16 keys][2].
-  [[nodiscard]] std::int64_t key_step() const { return depth * 2 * kTileValues; }
-  /// Elements of kStepKeys packed values, [columns][pairs of keys][16 dimensions][2].
-  [[nodiscard]] std::int64_t value_step() const { return columns * kTileValues; }
+/// Attention in bf16.
+struct Bf16Numbers {
+  using Element = Bf16;
+  static constexpr int kParts = 1;     ///< of a number
+  static constexpr int kProducts = 1;  ///< of the parts of two
+  static constexpr int kExpDegree = 3;
+  static std::int64_t lines(std::int64_t dimensions) { return dimensions > 0 ? 1 : 0; }
 };
 
-inline std::int64_t tile_packed_bytes(std::int64_t keys, std::int64_t head_dim) {
-  const TileLayout layout(head_dim);
+/// Attention in f32, by numbers of several parts (split_numbers.inl.hpp). 32 dimensions of a query
+/// or a key are a line of 32 for each part. What is left of them would fill half a line: there the
+/// products of parts are made along the line. 16 dimensions of a query are three lines,
+/// [q1 q1] [q2 q2] [q1 q3], and of a key [k1 k2] [k1 k2] [k3 k1]; up to 8 at the end are two,
+/// [q1 q1 q2 q2] [q1 q3 0 0] and [k1 k2 k1 k2] [k3 k1 0 0].
+struct SplitNumbers {
+  using Element = float;
+  static constexpr int kParts = kSplitParts;
+  static constexpr int kProducts = 6;
+  static constexpr int kExpDegree = 5;
+  /// Of less than 32 dimensions.
+  static std::int64_t lines(std::int64_t dimensions) {
+    return dimensions / 16 * 3 + (dimensions % 16 == 0 ? 0 : dimensions % 16 <= 8 ? 2 : 3);
+  }
+};
+
+/// Sizes of one head, in tiles; zeros where there is no dimension.
+template <class N>
+struct TileLayout {
+  std::int64_t whole;    ///< 32s of head_dim
+  std::int64_t lines;    ///< of what is left
+  std::int64_t columns;  ///< of a product of weights with values: head_dim and a one, in 16s
+  explicit TileLayout(std::int64_t head_dim)
+      : whole(head_dim / 32), lines(N::lines(head_dim % 32)), columns(head_dim / 16 + 1) {}
+  /// Values of kStepKeys packed keys, [lines][2 times 16 keys][pairs of a line][16 keys][2].
+  [[nodiscard]] std::int64_t key_step() const {
+    return (whole * N::kParts + lines) * 2 * kTileValues;
+  }
+  /// Products of tiles that the scores of 32 rows and kStepKeys keys take.
+  [[nodiscard]] std::int64_t score_products() const { return 4 * (whole * N::kProducts + lines); }
+  /// Values of kStepKeys packed values, [columns][parts][pairs of keys][16 dimensions][2].
+  [[nodiscard]] std::int64_t value_step() const { return columns * N::kParts * kTileValues; }
+};
+
+template <class N>
+std::int64_t tile_packed_bytes(std::int64_t keys, std::int64_t head_dim) {
+  const TileLayout<N> layout(head_dim);
   const bool keys_larger = layout.key_step() > layout.value_step();
   const std::int64_t step = keys_larger ? layout.key_step() : layout.value_step();
   return round_up(keys, kStepKeys) / kStepKeys * step * static_cast<std::int64_t>(sizeof(Bf16));
@@ -64,60 +95,144 @@ inline void transpose_units(__m512i (&v)[16]) {
   }
 }
 
-inline void tile_pack_keys(const void* k_bytes, std::int64_t stride, std::int64_t keys,
-                           std::int64_t head_dim, void* packed) {
-  const auto* k = static_cast<const Bf16*>(k_bytes);
+/// The lines of some dimensions of a query or a key.
+template <bool kKey>
+[[gnu::always_inline]] inline void split_lines(Vec values, int lines, __m512i* to) {
+  __m512i part[kSplitParts];
+  split(values, part);
+  if (lines == 3) {
+    to[0] = join(part[0], part[kKey ? 1 : 0]);
+    to[1] = kKey ? to[0] : join(part[1], part[1]);
+    to[2] = kKey ? join(part[2], part[0]) : join(part[0], part[2]);
+    return;
+  }
+  // Eights of the first and the second number.
+  const __m512i one_two =
+      _mm512_set_epi16(47, 45, 43, 41, 39, 37, 35, 33, 15, 13, 11, 9, 7, 5, 3, 1, 47, 45, 43, 41,
+                       39, 37, 35, 33, 15, 13, 11, 9, 7, 5, 3, 1);
+  const __m512i both = _mm512_permutex2var_epi16(part[0], one_two, part[1]);
+  to[0] = kKey ? both : _mm512_shuffle_i32x4(both, both, 0x50);
+  const __m512i ends = kKey ? _mm512_permutex2var_epi16(part[2], one_two, part[0])
+                            : _mm512_permutex2var_epi16(part[0], one_two, part[2]);
+  to[1] = _mm512_maskz_mov_epi64(0xF, ends);
+}
+
+inline Vec load_up_to_16(const float* from, std::int64_t width) {
+  return width >= 16 ? load(from) : load_n(from, static_cast<int>(width));
+}
+
+/// The dimensions from `d` on that are in lines together: [line][row of a tile], and how many lines
+/// that are. Returns how many dimensions.
+template <bool kKey>
+std::int64_t tile_lines(const Bf16* from, std::int64_t stride, std::int64_t rows, std::int64_t d,
+                        std::int64_t head_dim, __m512i (&lines)[3][16], int& count) {
+  count = 1;
+  for (std::int64_t i = 0; i < 16; ++i) {
+    lines[0][i] =
+        i < rows ? load_up_to_32(from + i * stride + d, head_dim - d) : _mm512_setzero_si512();
+  }
+  return 32;
+}
+template <bool kKey>
+std::int64_t tile_lines(const float* from, std::int64_t stride, std::int64_t rows, std::int64_t d,
+                        std::int64_t head_dim, __m512i (&lines)[3][16], int& count) {
+  const std::int64_t left = head_dim - d;
+  count = left > 8 ? 3 : 2;
+  for (std::int64_t i = 0; i < 16; ++i) {
+    const float* values = from + i * stride + d;
+    __m512i row[3], low[kSplitParts], high[kSplitParts];
+    if (left < 32) {
+      split_lines<kKey>(i < rows ? load_up_to_16(values, left) : zero(), count, row);
+    } else {
+      split(i < rows ? load(values) : zero(), low);
+      split(i < rows ? load(values + 16) : zero(), high);
+      DIFFUSE_UNROLL
+      for (int p = 0; p < kSplitParts; ++p) row[p] = join(low[p], high[p]);
+    }
+    for (int line = 0; line < count; ++line) lines[line][i] = row[line];
+  }
+  return left < 32 ? 16 : 32;
+}
+
+template <class N>
+void tile_pack_keys(const void* k_bytes, std::int64_t stride, std::int64_t keys,
+                    std::int64_t head_dim, void* packed) {
+  const auto* k = static_cast<const typename N::Element*>(k_bytes);
   auto* out = static_cast<Bf16*>(packed);
-  const TileLayout layout(head_dim);
   for (std::int64_t k0 = 0; k0 < keys; k0 += kStepKeys) {
-    for (std::int64_t d = 0; d < head_dim; d += 32) {
-      for (std::int64_t half = 0; half < 2; ++half, out += kTileValues) {
+    int count = 0;
+    for (std::int64_t d = 0; d < head_dim; out += count * 2 * kTileValues) {
+      std::int64_t met = 0;
+      for (std::int64_t half = 0; half < 2; ++half) {
         const std::int64_t first = k0 + half * kTileLine;
-        __m512i units[16];
-        for (int i = 0; i < 16; ++i) {
-          units[i] = first + i < keys ? load_up_to_32(k + (first + i) * stride + d, head_dim - d)
-                                      : _mm512_setzero_si512();
+        __m512i lines[3][16];
+        met = tile_lines<true>(k + first * stride, stride, keys - first, d, head_dim, lines, count);
+        for (int line = 0; line < count; ++line) {
+          transpose_units(lines[line]);
+          Bf16* to = out + (line * 2 + half) * kTileValues;
+          for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * 32, lines[line][i]);
         }
-        transpose_units(units);
-        for (int i = 0; i < 16; ++i) _mm512_storeu_si512(out + i * 32, units[i]);
       }
+      d += met;
     }
   }
+}
+
+/// 16 dimensions of two keys, and a one in those of `ones`.
+inline void pack_pair(const Bf16* even, const Bf16* odd, __mmask16 present, __mmask16 ones,
+                      Bf16* to) {
+  const auto row = [&](const Bf16* v) {
+    if (v == nullptr) return _mm512_setzero_si512();
+    const auto values = _mm256_maskz_loadu_epi16(present, v);
+    return _mm512_cvtepu16_epi32(_mm256_mask_set1_epi16(values, ones, 0x3F80));
+  };
+  _mm512_storeu_si512(to, _mm512_or_si512(row(even), _mm512_slli_epi32(row(odd), 16)));
+}
+inline void pack_pair(const float* even, const float* odd, __mmask16 present, __mmask16 ones,
+                      Bf16* to) {
+  const auto row = [&](const float* v) {
+    if (v == nullptr) return zero();
+    return _mm512_mask_mov_ps(_mm512_maskz_loadu_ps(present, v), ones, set1(1));
+  };
+  split_pair<kSplitParts>(row(even), row(odd), to, kTileValues);
 }
 
 /// A one follows each key's values: the unit sums up the weights as it does their products.
-inline void tile_pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys,
-                             std::int64_t head_dim, void* packed) {
-  const auto* v = static_cast<const Bf16*>(v_bytes);
+template <class N>
+void tile_pack_values(const void* v_bytes, std::int64_t stride, std::int64_t keys,
+                      std::int64_t head_dim, void* packed) {
+  const auto* v = static_cast<const typename N::Element*>(v_bytes);
   auto* out = static_cast<Bf16*>(packed);
-  const TileLayout layout(head_dim);
+  const TileLayout<N> layout(head_dim);
   const std::int64_t padded = round_up(keys, kStepKeys);
   for (std::int64_t key = 0; key < padded; key += 2) {
     auto* to = out + key / kStepKeys * layout.value_step() + key % kStepKeys * kTileLine;
-    for (std::int64_t d = 0; d <= head_dim; d += 16, to += kTileValues) {
+    for (std::int64_t d = 0; d <= head_dim; d += 16, to += N::kParts * kTileValues) {
       const auto width = static_cast<int>(smaller(16, head_dim - d));
       const auto ones = static_cast<__mmask16>(~first_lanes(width) & first_lanes(width + 1));
-      const auto row = [&](std::int64_t i) {
-        if (i >= keys) return _mm512_setzero_si512();
-        const auto values = _mm256_maskz_loadu_epi16(first_lanes(width), v + i * stride + d);
-        return _mm512_cvtepu16_epi32(_mm256_mask_set1_epi16(values, ones, 0x3F80));
-      };
-      const __m512i pair = _mm512_or_si512(row(key), _mm512_slli_epi32(row(key + 1), 16));
-      _mm512_storeu_si512(to, pair);
+      pack_pair(key < keys ? v + key * stride + d : nullptr,
+                key + 1 < keys ? v + (key + 1) * stride + d : nullptr, first_lanes(width), ones,
+                to);
     }
   }
 }
 
-/// Query rows in tiles, [groups][depth][2 times 16 rows][32 dimensions].
-inline void tile_pack_queries(const AttentionBlock& block, std::int64_t begin, std::int64_t rows,
-                              Bf16* out) {
-  const TileLayout layout(block.head_dim);
-  for (std::int64_t r = 0; r < round_up(rows, kGroupRows); ++r) {
-    const auto* from = static_cast<const Bf16*>(block.q) + (begin + r) * block.q_stride;
+/// Query rows in tiles, [groups][lines][2 times 16 rows][32].
+template <class N>
+void tile_pack_queries(const AttentionBlock& block, std::int64_t begin, std::int64_t rows,
+                       Bf16* out) {
+  const auto* q = static_cast<const typename N::Element*>(block.q) + begin * block.q_stride;
+  const TileLayout<N> layout(block.head_dim);
+  for (std::int64_t r = 0; r < round_up(rows, kGroupRows); r += kTileLine) {
     auto* to = out + r / kGroupRows * layout.key_step() + r % kGroupRows * 32;
-    for (std::int64_t d = 0; d < block.head_dim; d += 32, to += 2 * kTileValues) {
-      _mm512_storeu_si512(
-          to, r < rows ? load_up_to_32(from + d, block.head_dim - d) : _mm512_setzero_si512());
+    int count = 0;
+    for (std::int64_t d = 0; d < block.head_dim;) {
+      __m512i lines[3][16];
+      d += tile_lines<false>(q + r * block.q_stride, block.q_stride, rows - r, d, block.head_dim,
+                             lines, count);
+      for (int line = 0; line < count; ++line, to += 2 * kTileValues) {
+        for (int i = 0; i < 16; ++i) _mm512_storeu_si512(to + i * 32, lines[line][i]);
+      }
     }
   }
 }

@@ -5,18 +5,20 @@
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
-/// Rows whose sums are kept at a time, at most, and steps of kStepKeys keys of a piece, at most.
+/// Rows whose sums are kept at a time, at most.
 constexpr std::int64_t kTileQueries = 512;
-constexpr std::int64_t kMostPieceSteps = 8;
+/// Steps of kStepKeys keys in most pieces, few, so that scores stay in the first cache; at most.
+constexpr std::int64_t kPieceSteps = 2, kMostPieceSteps = 8;
 /// The sums of rows stay in the second cache (2 MiB where there are tiles) with a chunk of keys.
 constexpr std::int64_t kRowBytes = 1024 * 1024;
-/// The bits of 2^8: a weight beyond that moves its row's reference to the row's highest score.
-constexpr short kMostWeight = 0x4380;
+/// A weight beyond that moves its row's reference to the row's highest score.
+constexpr float kMostWeight = 256;
 
 /// Rows whose sums are kept at a time.
-inline std::int64_t tile_rows(std::int64_t head_dim) {
+template <class N>
+std::int64_t tile_rows(std::int64_t head_dim) {
   std::int64_t rows = kTileQueries;
-  while (rows > kGroupRows && rows * head_dim * 6 > kRowBytes) rows /= 2;
+  while (rows > kGroupRows && rows * head_dim * (4 + 2 * N::kProducts) > kRowBytes) rows /= 2;
   return rows;
 }
 
@@ -29,76 +31,90 @@ struct TilePiece {
 };
 
 /// What rows have summed up so far, and what a piece needs.
+template <class N>
 struct TileState {
   const AttentionBlock& block;
-  TileLayout layout;
+  TileLayout<N> layout;
   std::int64_t first_row = 0;  ///< of the block, whose sums are kept
   Vec scale;                   ///< to units of log2
   float* scores[2];            ///< [steps][2 times 16 keys][kGroupRows][16]
-  Bf16* weights[2];            ///< [steps][kGroupRows][kStepKeys]
+  Bf16* weights[2];            ///< [steps][parts][kGroupRows][kStepKeys]
   float* o;                    ///< [groups][columns][kGroupRows][16]
   Bf16* q;                     ///< as packed
   float* origin;               ///< [rows]: minus the reference, in units of log2
   float (*fall)[kGroupRows];   ///< the last reference minus a piece's, where that has moved, or 0
   bool fallen[2] = {};         ///< any
 
+  static constexpr std::int64_t kPieceWeights = kMostPieceSteps * N::kParts * 2 * kTileValues;
+
   explicit TileState(const AttentionBlock& of)
       : block(of), layout(of.head_dim), scale(set1(of.scale * 1.44269504088896341F)) {
     // Whole pages first, so that in all of these a row's lines lie alike within a page: nothing is
     // loaded that looks like what was stored just before.
-    const std::int64_t rows = tile_rows(of.head_dim);
+    const std::int64_t rows = tile_rows<N>(of.head_dim);
     scores[0] = static_cast<float*>(of.scratch);
     scores[1] = scores[0] + kMostPieceSteps * 4 * kTileSums;
     weights[0] = reinterpret_cast<Bf16*>(scores[1] + kMostPieceSteps * 4 * kTileSums);
-    weights[1] = weights[0] + kMostPieceSteps * 2 * kTileValues;
-    o = reinterpret_cast<float*>(weights[1] + kMostPieceSteps * 2 * kTileValues);
+    weights[1] = weights[0] + kPieceWeights;
+    o = reinterpret_cast<float*>(weights[1] + kPieceWeights);
     q = reinterpret_cast<Bf16*>(o + rows * layout.columns * kTileLine);
     origin = reinterpret_cast<float*>(q + rows / kGroupRows * layout.key_step());
     fall = reinterpret_cast<float(*)[kGroupRows]>(origin + rows);
   }
   static std::int64_t bytes(std::int64_t head_dim) {
-    const TileLayout layout(head_dim);
-    const std::int64_t rows = tile_rows(head_dim);
+    const TileLayout<N> layout(head_dim);
+    const std::int64_t rows = tile_rows<N>(head_dim);
     const std::int64_t floats = 2 * kMostPieceSteps * 4 * kTileSums +
                                 rows * (layout.columns * kTileLine + 1) + 2 * kGroupRows;
-    const std::int64_t values =
-        2 * kMostPieceSteps * 2 * kTileValues + rows / kGroupRows * layout.key_step();
+    const std::int64_t values = 2 * kPieceWeights + rows / kGroupRows * layout.key_step();
     return floats * 4 + values * 2;
   }
 };
 
-/// Weights of a row's scores, kSteps steps of them, and the bits of the highest in each lane: they
-/// are not negative, so that the larger number has the larger bits.
-template <int kSteps>
-__m512i weigh_steps(const float* scores, Bf16* weights, Vec scale, Vec origin) {
-  __m512i top = _mm512_setzero_si512();
+/// 32 weights of a row: a line of each part.
+[[gnu::always_inline]] inline void put_weights(const Bf16Numbers& /*numbers*/, Vec a, Vec b,
+                                               Bf16* to) {
+  _mm512_storeu_si512(to, (__m512i)_mm512_cvtne2ps_pbh(b, a));
+}
+[[gnu::always_inline]] inline void put_weights(const SplitNumbers& /*numbers*/, Vec a, Vec b,
+                                               Bf16* to) {
+  __m512i first[kSplitParts], second[kSplitParts];
+  split(a, first);
+  split(b, second);
+  DIFFUSE_UNROLL
+  for (int p = 0; p < kSplitParts; ++p) {
+    _mm512_storeu_si512(to + p * 2 * kTileValues, join(first[p], second[p]));
+  }
+}
+
+/// Weights of a row's scores, kSteps steps of them, and the highest in each lane.
+template <class N, int kSteps>
+Vec weigh_steps(const float* scores, Bf16* weights, Vec scale, Vec origin) {
+  Vec top = zero();
   DIFFUSE_UNROLL
   for (int i = 0; i < kSteps; ++i) {
     const float* at = scores + i * 4 * kTileSums;
-    const Vec a = exp2_vec<3>(fma(load(at), scale, origin));
-    const Vec b = exp2_vec<3>(fma(load(at + 2 * kTileSums), scale, origin));
-    const auto both = (__m512i)_mm512_cvtne2ps_pbh(b, a);
-    _mm512_storeu_si512(weights + i * 2 * kTileValues, both);
-    top = i == 0 ? both : _mm512_max_epu16(top, both);
+    const Vec a = exp2_vec<N::kExpDegree>(fma(load(at), scale, origin));
+    const Vec b = exp2_vec<N::kExpDegree>(fma(load(at + 2 * kTileSums), scale, origin));
+    put_weights(N{}, a, b, weights + i * N::kParts * 2 * kTileValues);
+    top = max(top, max(a, b));
   }
   return top;
 }
 
 /// The same for any number of steps.
-inline __m512i weigh(const float* scores, Bf16* weights, std::int64_t steps, Vec scale,
-                     Vec origin) {
-  __m512i top = _mm512_setzero_si512();
+template <class N>
+Vec weigh(const float* scores, Bf16* weights, std::int64_t steps, Vec scale, Vec origin) {
+  Vec top = zero();
   for (std::int64_t i = 0; i < steps; ++i) {
-    top = _mm512_max_epu16(top, weigh_steps<1>(scores, weights, scale, origin));
+    top = max(top, weigh_steps<N, 1>(scores, weights, scale, origin));
     scores += 4 * kTileSums;
-    weights += 2 * kTileValues;
+    weights += N::kParts * 2 * kTileValues;
   }
   return top;
 }
 
-inline bool too_heavy(__m512i weights) {
-  return _mm512_cmpgt_epu16_mask(weights, _mm512_set1_epi16(kMostWeight)) != 0;
-}
+inline bool too_heavy(Vec weights) { return any_greater(weights, set1(kMostWeight)); }
 
 /// A row's scores from `count` on are hidden.
 inline void hide_from(std::int64_t count, float* scores, std::int64_t steps) {
@@ -120,7 +136,8 @@ inline void raise(const float* scores, std::int64_t steps, Vec scale, float& ori
 }
 
 /// Keys from a piece's first one on that a row of it sees, if that many are in the piece.
-inline std::int64_t visible_keys(const TileState& state, const TilePiece& piece, std::int64_t row) {
+template <class N>
+std::int64_t visible_keys(const TileState<N>& state, const TilePiece& piece, std::int64_t row) {
   const std::int64_t present = state.block.keys - piece.key;
   if (!state.block.causal) return present;
   const std::int64_t index = state.block.first_row + state.first_row + piece.row + row;
@@ -128,8 +145,9 @@ inline std::int64_t visible_keys(const TileState& state, const TilePiece& piece,
 }
 
 /// A row of a piece becomes weights, whatever is hidden from it and wherever its reference goes.
-[[gnu::noinline]] inline void weigh_any_row(TileState& state, const TilePiece& piece,
-                                            std::int64_t row) {
+template <class N>
+[[gnu::noinline]] void weigh_any_row(TileState<N>& state, const TilePiece& piece,
+                                     std::int64_t row) {
   float* scores = state.scores[piece.turn] + row * kTileLine;
   Bf16* weights = state.weights[piece.turn] + row * kStepKeys;
   float& origin = state.origin[piece.row + row];
@@ -141,19 +159,20 @@ inline std::int64_t visible_keys(const TileState& state, const TilePiece& piece,
     raise(scores, piece.steps, state.scale, origin, fall);
     fall = 0;
   }
-  if (too_heavy(weigh(scores, weights, piece.steps, state.scale, set1(origin)))) {
+  if (too_heavy(weigh<N>(scores, weights, piece.steps, state.scale, set1(origin)))) {
     raise(scores, piece.steps, state.scale, origin, fall);
     state.fallen[piece.turn] = true;
-    weigh(scores, weights, piece.steps, state.scale, set1(origin));
+    weigh<N>(scores, weights, piece.steps, state.scale, set1(origin));
   }
 }
 
 /// A piece's rows become weights, one by one between products and stores of tiles of other pieces:
 /// the two units work side by side for as long as neither has much to do at a time.
+template <class N>
 class TileRows {
  public:
   /// The rows are shared out among `others` of those.
-  TileRows(TileState& state, const TilePiece& piece, std::int64_t others)
+  TileRows(TileState<N>& state, const TilePiece& piece, std::int64_t others)
       : state_(state),
         piece_(piece),
         others_(others),
@@ -162,8 +181,8 @@ class TileRows {
         scores_(state.scores[piece.turn]),
         weights_(state.weights[piece.turn]),
         origin_(state.origin + piece.row),
-        plain_(!piece.first && piece.steps == 2 && visible_keys(state, piece, 0) >= 2 * kStepKeys) {
-  }
+        plain_(!piece.first && piece.steps == kPieceSteps &&
+               visible_keys(state, piece, 0) >= kPieceSteps * kStepKeys) {}
 
   [[gnu::always_inline]] void after_one() {
     met_ += rows_;
@@ -179,14 +198,14 @@ class TileRows {
   [[gnu::always_inline]] void weigh_row() {
     const std::int64_t row = row_++;
     if (plain_) {
-      const auto top = weigh_steps<2>(scores_ + row * kTileLine, weights_ + row * kStepKeys, scale_,
-                                      set1(origin_[row]));
+      const auto top = weigh_steps<N, kPieceSteps>(
+          scores_ + row * kTileLine, weights_ + row * kStepKeys, scale_, set1(origin_[row]));
       if (!too_heavy(top)) return;
     }
     weigh_any_row(state_, piece_, row);
   }
 
-  TileState& state_;
+  TileState<N>& state_;
   const TilePiece& piece_;
   std::int64_t others_, rows_;
   Vec scale_;

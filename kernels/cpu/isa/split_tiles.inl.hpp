@@ -1,30 +1,11 @@
 #pragma once
 
-// Products of f32 on a tile unit, which multiplies bf16 only. A number is the sum of three bf16
-// numbers (24 bits are 3 times 8; the last remainder is exact), one that was f16 of two, one that
-// was bf16 of one. Of the products of two such sums those are made that are not below 2^-26 of the
-// whole, less than half of what rounding the product to f32 takes: x1 w1, x1 w2, x2 w1, x2 w2,
-// x1 w3 and x3 w1, each exact in f32, where they are summed up. Numbers below 2^-126 are zeros, and
-// an infinite one gives NaN. The idea: Henry, Tang, Heinecke 2019, arXiv:1904.06376. Included once
-// per instruction set that has a tile unit.
+// Products of f32 on a tile unit, by numbers that are sums of bf16 ones (split_numbers.inl.hpp), 32
+// rows and 32 columns at a time. Every product with a row is one of whole tiles, with zeros past
+// the end of the depth, so that a row gets the same bytes whatever rows it comes with. Included
+// once per instruction set that has a tile unit.
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
-
-/// Of the values of x.
-constexpr int kSplitParts = 3;
-
-/// The upper half of each number, rounded, is that of the parts: parts[0] + .. + parts[kParts - 1].
-/// Halves are rounded up, which is as near as to even. A NaN stays one.
-template <int kParts>
-[[gnu::always_inline]] inline void split(Vec value, __m512i (&parts)[kParts]) {
-  DIFFUSE_UNROLL
-  for (int p = 0; p + 1 < kParts; ++p) {
-    const __m512i up = _mm512_add_epi32(_mm512_castps_si512(value), _mm512_set1_epi32(0x8000));
-    parts[p] = _mm512_and_si512(up, _mm512_set1_epi32(static_cast<int>(0xFFFF0000U)));
-    value = sub(value, _mm512_castsi512_ps(parts[p]));
-  }
-  parts[kParts - 1] = _mm512_castps_si512(value);
-}
 
 inline Vec load_some(const float* p, std::int64_t n) {
   if (n <= 0) return zero();
@@ -35,9 +16,6 @@ inline Vec load_some(const float* p, std::int64_t n) {
 inline void split_tile(const void* const* x, std::int64_t rows, std::int64_t first,
                        std::int64_t left, Bf16* to) {
   const __m512i zero = _mm512_setzero_si512();
-  const __m512i upper =
-      _mm512_set_epi16(63, 61, 59, 57, 55, 53, 51, 49, 47, 45, 43, 41, 39, 37, 35, 33, 31, 29, 27,
-                       25, 23, 21, 19, 17, 15, 13, 11, 9, 7, 5, 3, 1);
   for (std::int64_t r = 0; r < kTileRows; ++r, to += kTileDepth) {
     __m512i low[kSplitParts] = {zero, zero, zero}, high[kSplitParts] = {zero, zero, zero};
     if (r < rows && x[r] != nullptr) {
@@ -47,7 +25,7 @@ inline void split_tile(const void* const* x, std::int64_t rows, std::int64_t fir
     }
     DIFFUSE_UNROLL
     for (int p = 0; p < kSplitParts; ++p) {
-      _mm512_store_si512(to + p * kTileValues, _mm512_permutex2var_epi16(low[p], upper, high[p]));
+      _mm512_store_si512(to + p * kTileValues, join(low[p], high[p]));
     }
   }
 }
@@ -63,20 +41,6 @@ inline void split_rows(const void* const* x, std::int64_t count, std::int64_t fi
   }
 }
 
-/// Pairs of two rows of 16 weights, in `kParts` tiles.
-template <int kParts>
-inline void split_pair(Vec even, Vec odd, Bf16* to) {
-  __m512i first[kParts], second[kParts];
-  split(even, first);
-  split(odd, second);
-  DIFFUSE_UNROLL
-  for (int p = 0; p < kParts; ++p) {
-    const __m512i lower = _mm512_srli_epi32(first[p], 16);
-    _mm512_store_si512(to + p * 2 * kTileValues,
-                       _mm512_mask_blend_epi16(0xAAAAAAAAU, lower, second[p]));
-  }
-}
-
 template <class Stored, int kParts>
 void split_weights_of(const Stored* panel, std::int64_t stride, std::int64_t depth, Bf16* to) {
   const std::int64_t whole = (depth + kTileDepth - 1) / kTileDepth * kTileDepth;
@@ -86,7 +50,7 @@ void split_weights_of(const Stored* panel, std::int64_t stride, std::int64_t dep
     for (std::int64_t c = 0; c < kTilePanel; c += kTileColumns) {
       const Vec even = d < depth ? load(panel + c) : zero();
       const Vec odd = d + 1 < depth ? load(panel + stride + c) : zero();
-      split_pair<kParts>(even, odd, step + c / kTileColumns * kTileValues);
+      split_pair<kParts>(even, odd, step + c / kTileColumns * kTileValues, 2 * kTileValues);
     }
   }
 }

@@ -5,6 +5,7 @@
 // In this order: each uses the one before.
 // clang-format off
 #include "kernels/cpu/isa/table.inl.hpp"
+#include "kernels/cpu/isa/split_numbers.inl.hpp"
 #include "kernels/cpu/isa/attention_tiles_pack.inl.hpp"
 #include "kernels/cpu/isa/attention_tiles_rows.inl.hpp"
 #include "kernels/cpu/isa/attention_tiles.inl.hpp"
@@ -23,12 +24,13 @@ const KernelTable* tile_table() {
     kernels.panels.product = tile_panel_product<Tiles>;
     kernels.panels.gated = panel_gated<Bf16, kTilePanel>;
     kernels.panels.on_tiles = true;
-    kernels.attention = tile_attention_kernels<Tiles>();
+    kernels.attention = tile_attention_kernels<Tiles, Bf16Numbers>();
     return kernels;
   }();
   static const KernelTable kTable = [] {
     KernelTable table{avx512_bf16_kernels()->f32, &kBf16};
     table.f32.panels.split = &kSplitKernels<Tiles>;
+    table.f32.attention = tile_attention_kernels<Tiles, SplitNumbers>();
     return table;
   }();
   return &kTable;
