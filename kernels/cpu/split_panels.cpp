@@ -1,6 +1,7 @@
 #include "kernels/cpu/split_panels.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include "kernels/cpu/parallel.hpp"
@@ -15,6 +16,8 @@ constexpr std::int64_t kStripPixels = 256;
 // in the first cache, and the sums of as many panels in the second.
 constexpr std::int64_t kOnePiece = 640, kPieceDepth = 320;
 constexpr std::int64_t kMostPanels = 20;
+// Of the second cache, for all weights of a layer that has few.
+constexpr std::int64_t kKeptBytes = std::int64_t{448} << 10;
 // Items that a thread gets, at least, so that all threads end together.
 constexpr std::int64_t kItems = 4;
 
@@ -55,7 +58,11 @@ class SplitRun {
         threads_(max_threads()),
         held_pieces_(static_cast<std::size_t>(threads_), -1) {
     strip_bytes_ = kStripPixels * depth_ * kSplitBytes;
-    weight_bytes_ = depth_ * kernels_.columns * kSplitBytes;
+    panel_bytes_ = depth_ * kernels_.columns * kSplitBytes;
+    const std::int64_t all_panels = pieces_ * panels_ * sum_sets_;
+    keeps_ = all_panels * panel_bytes_ <= kKeptBytes;
+    weight_bytes_ = (keeps_ ? all_panels : 1) * panel_bytes_;
+    if (keeps_) kept_.resize(static_cast<std::size_t>(threads_ * all_panels));
     sum_floats_ = kStripPixels * kernels_.columns;
     if (pieces_ > 1 || operands.gated) {
       sum_bytes_ = group_ * sum_sets_ * sum_floats_ * static_cast<std::int64_t>(sizeof(float));
@@ -89,6 +96,7 @@ class SplitRun {
   };
   // What a thread works with.
   struct Memory {
+    int thread;
     std::byte *strip, *weights;
     float* sums;
     const void** rows;
@@ -97,7 +105,7 @@ class SplitRun {
     std::byte* strip = memory_ + thread * thread_bytes_;
     std::byte* weights = strip + strip_bytes_;
     std::byte* sums = weights + weight_bytes_;
-    return {strip, weights, reinterpret_cast<float*>(sums),
+    return {thread, strip, weights, reinterpret_cast<float*>(sums),
             reinterpret_cast<const void**>(sums + sum_bytes_)};
   }
 
@@ -108,12 +116,11 @@ class SplitRun {
   }
 
   // One strip's outputs of some panels. `held`: the piece that the thread has split last.
-  void one(const Item& item, const Memory& memory, std::int64_t& held) const {
+  void one(const Item& item, const Memory& memory, std::int64_t& held) {
     const std::int64_t first = item.strip * kStripPixels;
     SplitProduct product{};
     product.x = memory.strip;
     product.count = std::min(kStripPixels, pixels_ - first);
-    product.weights = memory.weights;
     product.held = held_;
     for (std::int64_t i = 0; i < pieces_; ++i) {
       const Piece piece = piece_at(i);
@@ -172,15 +179,29 @@ class SplitRun {
   }
 
   // The strip meets a panel's weights of a piece.
-  void meet(std::int64_t panel, const Piece& piece, const Memory& memory,
-            SplitProduct& product) const {
+  void meet(std::int64_t panel, const Piece& piece, const Memory& memory, SplitProduct& product) {
+    product.weights = weights_of(panel, piece, memory);
+    product.columns = std::min(kernels_.columns, shape_.out_channels - panel * kernels_.columns);
+    kernels_.product(product);
+  }
+
+  // A panel's weights of a piece, split; where all have room, once by each thread.
+  const std::byte* weights_of(std::int64_t panel, const Piece& piece, const Memory& memory) {
     const std::int64_t column = panel * kernels_.columns;
     const std::int64_t prepared =
         (column / prepared_columns_ * taps_ + piece.tap) * shape_.channels + piece.first;
     const std::int64_t at = prepared * prepared_columns_ + column % prepared_columns_;
-    kernels_.weights(weights_ + at * each_, prepared_columns_, held_, piece.depth, memory.weights);
-    product.columns = std::min(kernels_.columns, shape_.out_channels - column);
-    kernels_.product(product);
+    std::byte* to = memory.weights;
+    if (keeps_) {
+      const std::int64_t index = piece.index * panels_ * sum_sets_ + panel;
+      const std::int64_t of_thread = pieces_ * panels_ * sum_sets_;
+      to += index * panel_bytes_;
+      std::uint8_t& kept = kept_[static_cast<std::size_t>(memory.thread * of_thread + index)];
+      if (kept != 0) return to;
+      kept = 1;
+    }
+    kernels_.weights(weights_ + at * each_, prepared_columns_, held_, piece.depth, to);
+    return to;
   }
 
   const Convolution& shape_;
@@ -199,8 +220,10 @@ class SplitRun {
   bool past_caches_;
   int threads_;
   std::vector<std::int64_t> held_pieces_;  // each thread's, counted over all strips
-  std::int64_t strip_bytes_ = 0, weight_bytes_ = 0, sum_floats_ = 0, sum_bytes_ = 0,
-               thread_bytes_ = 0;
+  bool keeps_ = false;                     // all weights that it has split
+  std::vector<std::uint8_t> kept_;         // has each thread?
+  std::int64_t strip_bytes_ = 0, panel_bytes_ = 0, weight_bytes_ = 0, sum_floats_ = 0,
+               sum_bytes_ = 0, thread_bytes_ = 0;
   std::byte* memory_ = nullptr;
 };
 

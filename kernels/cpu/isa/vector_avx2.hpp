@@ -45,9 +45,6 @@ inline Vec round_even(Vec a) {
   return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 inline Vec abs(Vec a) { return _mm256_andnot_ps(set1(-0.0F), a); }
-inline Vec copysign(Vec magnitude, Vec sign) {
-  return _mm256_or_ps(_mm256_andnot_ps(set1(-0.0F), magnitude), _mm256_and_ps(set1(-0.0F), sign));
-}
 /// a > b ? yes : no, lane by lane.
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm256_blendv_ps(no, yes, _mm256_cmp_ps(a, b, _CMP_GT_OQ));

@@ -37,9 +37,6 @@ inline Vec round_even(Vec a) {
   return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 inline Vec abs(Vec a) { return _mm512_andnot_ps(set1(-0.0F), a); }
-inline Vec copysign(Vec magnitude, Vec sign) {
-  return _mm512_or_ps(_mm512_andnot_ps(set1(-0.0F), magnitude), _mm512_and_ps(set1(-0.0F), sign));
-}
 /// a > b ? yes : no, lane by lane.
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(a, b, _CMP_GT_OQ), no, yes);

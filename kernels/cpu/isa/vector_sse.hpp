@@ -45,9 +45,6 @@ inline Vec round_even(Vec a) {
   return _mm_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 }
 inline Vec abs(Vec a) { return _mm_andnot_ps(set1(-0.0F), a); }
-inline Vec copysign(Vec magnitude, Vec sign) {
-  return _mm_or_ps(_mm_andnot_ps(set1(-0.0F), magnitude), _mm_and_ps(set1(-0.0F), sign));
-}
 /// a > b ? yes : no, lane by lane.
 inline Vec select_greater(Vec a, Vec b, Vec yes, Vec no) {
   return _mm_blendv_ps(no, yes, _mm_cmpgt_ps(a, b));
