@@ -126,7 +126,7 @@ class SplitAhead {
         columns_(product.columns),
         steps_(steps),
         next_(static_cast<const std::byte*>(product.next)),
-        row_end_(next_ + product.next_row_bytes),
+        row_end_(next_ == nullptr ? nullptr : next_ + product.next_row_bytes),
         row_bytes_(product.next_row_bytes),
         stride_(product.next_stride) {
     const std::int64_t blocks = (product.count + kTileBlockRows - 1) / kTileBlockRows;
