@@ -1,12 +1,15 @@
 #include "tests/conformance/host_tiles.hpp"
 
+#include <immintrin.h>
+
+#include <cstdint>
 #include <cstring>
 #include <stdexcept>
 
 namespace diffuse::test {
 namespace {
 
-constexpr int kTiles = 8, kRows = 16, kSums = 16, kPairs = 16;
+constexpr int kTiles = 8, kRows = 16, kPairs = 16;
 
 struct Unit {
   bool begun = false;
@@ -23,28 +26,21 @@ void need_written(int tile) {
   need(unit.written[tile], "a tile is read that nothing was written to");
 }
 
-float as_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
-std::uint32_t as_bits(float value) { return __builtin_bit_cast(std::uint32_t, value); }
-
 // Numbers too small for a normal float are zeros, read as well as written.
-float flushed(float value) {
-  const std::uint32_t bits = as_bits(value);
-  return as_float((bits & 0x7F800000U) == 0 ? bits & 0x80000000U : bits);
+__m512 flushed(__m512 values) {
+  const __m512i bits = _mm512_castps_si512(values);
+  const __mmask16 small = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7F800000));
+  return _mm512_castsi512_ps(
+      _mm512_mask_and_epi32(bits, small, bits, _mm512_set1_epi32(INT32_MIN)));
 }
 
-// Values of a tile of pairs: the even ones of all rows, then the odd ones.
-struct Pairs {
-  float values[2][kRows][kPairs];
-
-  explicit Pairs(const std::uint32_t (&words)[kRows][16]) {
-    for (int r = 0; r < kRows; ++r) {
-      for (int k = 0; k < kPairs; ++k) {
-        values[0][r][k] = flushed(as_float(words[r][k] << 16U));
-        values[1][r][k] = flushed(as_float(words[r][k] & 0xFFFF0000U));
-      }
-    }
-  }
-};
+// The even or the odd values of a row of pairs.
+__m512 half_of(const std::uint32_t (&pairs)[16], bool odd) {
+  const __m512i words = _mm512_load_si512(pairs);
+  const __m512i upper = _mm512_set1_epi32(static_cast<int>(0xFFFF0000U));
+  return flushed(
+      _mm512_castsi512_ps(odd ? _mm512_and_si512(words, upper) : _mm512_slli_epi32(words, 16)));
+}
 
 }  // namespace
 
@@ -82,21 +78,19 @@ void HostTiles::store(int tile, void* to, std::int64_t stride) {
 void HostTiles::multiply_add(int sum, int a, int b) {
   for (const int tile : {sum, a, b}) need_written(tile);
   need(sum != a && sum != b && a != b, "a product of a tile with itself");
-  const Pairs left(unit.words[a]), right(unit.words[b]);
   for (int m = 0; m < kRows; ++m) {
-    float sums[2][kSums] = {};
-    for (int odd = 0; odd < 2; ++odd) {
+    __m512 sums[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+    for (const int odd : {0, 1}) {
+      alignas(64) float left[kPairs];
+      _mm512_store_ps(left, half_of(unit.words[a][m], odd != 0));
       for (int k = 0; k < kPairs; ++k) {
-        for (int n = 0; n < kSums; ++n) {
-          sums[odd][n] = flushed(
-              __builtin_fmaf(left.values[odd][m][k], right.values[odd][k][n], sums[odd][n]));
-        }
+        const __m512 right = half_of(unit.words[b][k], odd != 0);
+        sums[odd] = flushed(_mm512_fmadd_ps(_mm512_set1_ps(left[k]), right, sums[odd]));
       }
     }
-    for (int n = 0; n < kSums; ++n) {
-      std::uint32_t& word = unit.words[sum][m][n];
-      word = as_bits(flushed(flushed(as_float(word)) + flushed(sums[0][n] + sums[1][n])));
-    }
+    const __m512 before = flushed(_mm512_castsi512_ps(_mm512_load_si512(unit.words[sum][m])));
+    const __m512 after = flushed(_mm512_add_ps(before, flushed(_mm512_add_ps(sums[0], sums[1]))));
+    _mm512_store_si512(unit.words[sum][m], _mm512_castps_si512(after));
   }
 }
 

@@ -6,7 +6,7 @@
 
 namespace diffuse::test {
 
-/// What kernels/cpu/isa/tiles.hpp does, in plain C++ after Intel's description of the instructions.
+/// What kernels/cpu/isa/tiles.hpp does, on tiles in memory, after Intel's description of the instructions.
 /// Throws std::logic_error where a register is used that nothing was written to, or outside of
 /// begin and end.
 class HostTiles {

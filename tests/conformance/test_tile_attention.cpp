@@ -12,7 +12,7 @@
 #include "tests/conformance/tile_machines.hpp"
 
 // Attention on tiles beyond the op cases: rows and their neighbours, and the tile unit beside its
-// twin of plain C++.
+// twin without one.
 namespace diffuse::test {
 namespace {
 

@@ -10,7 +10,7 @@
 #include "tests/conformance/tile_machines.hpp"
 
 // Products on tiles beyond the op cases: single rows and their neighbours, and the tile unit beside
-// its twin of plain C++.
+// its twin without one.
 namespace diffuse::test {
 namespace {
 

@@ -7,7 +7,7 @@
 
 namespace diffuse::test {
 
-/// Can the kernels for tiles run here on their twin of plain C++? Says so if not.
+/// Can the kernels for tiles run here on the twin of a tile unit? Says so if not.
 inline bool machine_has_avx512_bf16() {
   if (cpu::best_isa() >= cpu::Isa::avx512_bf16) return true;
   std::cout << "not run: this machine or build has no avx512_bf16\n";
