@@ -6,9 +6,9 @@
 
 namespace diffuse::test {
 
-/// What kernels/cpu/isa/tiles.hpp does, on tiles in memory, after Intel's description of the instructions.
-/// Throws std::logic_error where a register is used that nothing was written to, or outside of
-/// begin and end.
+/// What kernels/cpu/isa/tiles.hpp does, on tiles in memory, after Intel's description of the
+/// instructions. Throws std::logic_error where a register is used that nothing was written to, or
+/// outside of begin and end.
 class HostTiles {
  public:
   static void begin();
