@@ -14,8 +14,8 @@ constexpr std::int64_t kTileValues = 512;  ///< bf16
 /// Of a number that has all bits of f32.
 constexpr int kSplitParts = 3;
 
-/// The upper half of each number, rounded, is that of the parts: parts[0] + .. + parts[kParts - 1].
-/// Halves are rounded up, which is as near as to even. A NaN stays one.
+/// value = parts[0] + .. + parts[kParts - 1], bf16 numbers in the upper halves of the lanes, each
+/// the nearest to what is left (halves go away from zero). A NaN stays one.
 template <int kParts>
 [[gnu::always_inline]] inline void split(Vec value, __m512i (&parts)[kParts]) {
   DIFFUSE_UNROLL
