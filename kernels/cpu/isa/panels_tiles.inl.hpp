@@ -74,27 +74,60 @@ inline const Bf16* last_step(const Bf16* panel, std::int64_t depth, TileMemory& 
 }
 
 /// What comes next is fetched into the second cache meanwhile, some lines a step: weights, then
-/// rows.
-struct TileAhead {
-  const std::byte *next, *end, *then, *then_end;
-  std::int64_t lines;  ///< of a step
-
+/// rows. What the outputs of a block of rows touch is fetched while it is multiplied.
+class TileAhead {
+ public:
   explicit TileAhead(const PanelProduct& product)
-      : next(static_cast<const std::byte*>(product.next)),
-        end(next + product.next_bytes),
-        then(static_cast<const std::byte*>(product.next_x)),
-        then_end(then + product.next_x_bytes) {
+      : product_(product),
+        next_(static_cast<const std::byte*>(product.next)),
+        end_(next_ + product.next_bytes),
+        then_(static_cast<const std::byte*>(product.next_x)),
+        then_end_(then_ + product.next_x_bytes) {
     const std::int64_t steps = (product.count + kTileBlockRows - 1) / kTileBlockRows *
                                ((product.depth + kTileDepth - 1) / kTileDepth);
-    lines = ((end - next + product.next_x_bytes) / 64 + steps - 1) / steps;
+    lines_ = ((end_ - next_ + product.next_x_bytes) / 64 + steps - 1) / steps;
   }
-  void block_done(const std::byte* fetched) {
-    next = fetched;
-    if (next < end) return;
-    next = then;
-    end = then_end;
-    then = then_end;
+  /// Rows [begin, begin + count) are multiplied, in some steps; `done`: then they have outputs.
+  void block(std::int64_t begin, std::int64_t count, std::int64_t steps, bool done) {
+    if (next_ >= end_) {
+      next_ = then_;
+      end_ = then_end_;
+      then_ = then_end_;
+    }
+    row_ = begin;
+    row_end_ = done ? begin + count : begin;
+    rows_ = (count + steps - 1) / steps;
   }
+  [[gnu::always_inline]] void step() {
+    if (next_ < end_) {
+      for (std::int64_t i = 0; i < lines_; ++i, next_ += 64) __builtin_prefetch(next_, 0, 2);
+    }
+    for (const std::int64_t stop = smaller(row_end_, row_ + rows_); row_ < stop; ++row_) {
+      fetch_output();
+    }
+  }
+
+ private:
+  [[gnu::always_inline]] void fetch_output() const {
+    const PanelOutput& output = *product_.output;
+    const std::int64_t row = output.places == nullptr ? row_ : output.places[row_];
+    if (row < 0) return;
+    const std::int64_t each = output.f32 ? sizeof(float) : sizeof(Bf16);
+    const std::int64_t bytes = product_.columns * each;
+    const auto* y = static_cast<const std::byte*>(output.y) + row * output.y_stride * each;
+    for (std::int64_t i = 0; i < bytes && !output.past_caches; i += 64) {
+      __builtin_prefetch(y + i, 1);
+    }
+    if (output.residual == nullptr) return;
+    const auto* residual =
+        static_cast<const std::byte*>(output.residual) + row * output.residual_stride * each;
+    for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(residual + i);
+  }
+
+  const PanelProduct& product_;
+  const std::byte *next_, *end_, *then_, *then_end_;
+  std::int64_t lines_;  ///< of a step
+  std::int64_t row_ = 0, row_end_ = 0, rows_ = 0;
 };
 
 /// One step: 16 or 32 rows meet 32 values of two tiles of columns.
@@ -136,17 +169,13 @@ void tile_products(const TileOperands (&at)[2], const TileSums& sums, const Tile
   }
   const Bf16 *x0 = at[0].x, *x1 = at[1].x;
   const std::int64_t stride0 = at[0].stride, stride1 = at[1].stride;
-  const std::byte *coming = ahead.next, *end = ahead.end;
-  const std::int64_t lines = ahead.lines;
   for (std::int64_t s = part.depth / kTileDepth; s > 0; --s, panel += kTileDepth * kTilePanel) {
     tile_step<Tiles, M>(x0, stride0, x1, stride1, panel);
     x0 += kTileDepth;
     if constexpr (M == 2) x1 += kTileDepth;
-    if (coming >= end) continue;
-    for (std::int64_t i = 0; i < lines; ++i, coming += 64) __builtin_prefetch(coming, 0, 2);
+    ahead.step();
   }
   if (!part.whole()) tile_step<Tiles, M>(x0, stride0, x1, stride1, last);
-  ahead.block_done(coming);
   Tiles::template store<0>(sums.after, sums.after_stride);
   Tiles::template store<1>(sums.after + kTileColumns, sums.after_stride);
   if constexpr (M == 2) {
@@ -240,6 +269,7 @@ void tile_block(const PanelProduct& product, std::int64_t begin, const TileDepth
     sums.after_stride = own;
   }
   const Bf16* panel = static_cast<const Bf16*>(product.panel) + part.begin * kTilePanel;
+  ahead.block(begin, count, part.steps(), done);
   if (count > kTileRows) {
     tile_products<Tiles, 2>(at, sums, part, panel, last, ahead);
   } else {
