@@ -26,9 +26,7 @@ Convolution convolution_of(const Conv2dOp& op) {
 }
 
 std::int64_t seen_pixel(const Convolution& c, std::int64_t pixel, std::int64_t tap) {
-  const bool itself = c.kernel_height * c.kernel_width * c.stride == 1 &&
-                      c.pad_top + c.pad_left + c.pad_bottom + c.pad_right == 0;
-  if (itself) return pixel;
+  if (c.pointwise()) return pixel;
   const std::int64_t across = c.out_width(), down = c.out_height();
   const std::int64_t h = pixel / across % down * c.stride - c.pad_top + tap / c.kernel_width;
   const std::int64_t w = pixel % across * c.stride - c.pad_left + tap % c.kernel_width;

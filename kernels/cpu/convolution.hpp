@@ -26,6 +26,11 @@ struct Convolution {
   [[nodiscard]] std::int64_t out_width() const {
     return (width + pad_left + pad_right - kernel_width) / stride + 1;
   }
+  /// Does every output pixel see one pixel, which lies where it does?
+  [[nodiscard]] bool pointwise() const {
+    return kernel_height * kernel_width * stride == 1 &&
+           pad_top + pad_left + pad_bottom + pad_right == 0;
+  }
   friend auto operator<=>(const Convolution&, const Convolution&) = default;
 };
 

@@ -184,7 +184,7 @@ class Run {
   // Its pixels are fetched where they lie together and the second cache has room for them.
   void expect_strip(std::int64_t strip, PanelProduct& product) const {
     const Tensor& x = operands_.x;
-    const bool together = whole_ && shape_.stride == 1 && x.row_stride() == shape_.channels;
+    const bool together = shape_.pointwise() && x.row_stride() == shape_.channels;
     if (strips_inside_ || !together || shape_.channels > piece_) return;
     const std::int64_t first = strip * kStripPixels;
     product.next_x = row_of(x, first, 0);

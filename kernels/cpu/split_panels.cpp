@@ -49,8 +49,6 @@ class SplitRun {
         depth_(depth_of(shape.channels)),
         pieces_(taps_ * blocks_of(shape.channels, depth_)),
         strips_(blocks_of(pixels_, kStripPixels)),
-        flat_(taps_ * shape.stride == 1 &&
-              shape.pad_top + shape.pad_left + shape.pad_bottom + shape.pad_right == 0),
         sum_sets_(operands.gated ? 2 : 1),
         panels_(blocks_of(shape.out_channels, kernels_.columns) / sum_sets_),
         group_(pieces_ == 1 ? 1 : kMostPanels / sum_sets_),
@@ -151,7 +149,7 @@ class SplitRun {
   void expect(std::int64_t coming, std::int64_t held, std::int64_t panel, std::int64_t panels,
               SplitProduct& product) const {
     product.next = nullptr;
-    if (coming == held || !flat_) return;
+    if (coming == held || !shape_.pointwise()) return;
     const std::int64_t first = coming / pieces_ * kStripPixels;
     const std::int64_t count = std::min(kStripPixels, pixels_ - first);
     const std::int64_t begin = count * panel / panels, end = count * (panel + 1) / panels;
@@ -214,7 +212,6 @@ class SplitRun {
   std::int64_t pixels_, taps_;
   std::int64_t depth_, pieces_;
   std::int64_t strips_;
-  bool flat_;  // pixels see themselves
   std::int64_t sum_sets_, panels_;
   std::int64_t group_;  // panels that meet a piece of a strip before the next
   bool past_caches_;

@@ -21,8 +21,7 @@ TileStrips::TileStrips(const Convolution& c)
     : shape(c),
       out_width(c.out_width()),
       out_height(c.out_height()),
-      flat(c.kernel_height * c.kernel_width * c.stride == 1 &&
-           c.pad_top + c.pad_left + c.pad_bottom + c.pad_right == 0),
+      flat(c.pointwise()),
       line_rows(out_width % kTileRows == 0 || c.stride > 1 ? out_width
                                                            : out_width + c.kernel_width - 1),
       pixel(c.stride * c.channels),
