@@ -140,14 +140,11 @@ std::int64_t tile_lines(const float* from, std::int64_t stride, std::int64_t row
   count = left > 8 ? 3 : 2;
   for (std::int64_t i = 0; i < 16; ++i) {
     const float* values = from + i * stride + d;
-    __m512i row[3], low[kSplitParts], high[kSplitParts];
+    __m512i row[kSplitParts];
     if (left < 32) {
       split_lines<kKey>(i < rows ? load_up_to_16(values, left) : zero(), count, row);
     } else {
-      split(i < rows ? load(values) : zero(), low);
-      split(i < rows ? load(values + 16) : zero(), high);
-      DIFFUSE_UNROLL
-      for (int p = 0; p < kSplitParts; ++p) row[p] = join(low[p], high[p]);
+      split_line(i < rows ? load(values) : zero(), i < rows ? load(values + 16) : zero(), row);
     }
     for (int line = 0; line < count; ++line) lines[line][i] = row[line];
   }

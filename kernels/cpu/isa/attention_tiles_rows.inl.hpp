@@ -78,13 +78,10 @@ struct TileState {
 }
 [[gnu::always_inline]] inline void put_weights(const SplitNumbers& /*numbers*/, Vec a, Vec b,
                                                Bf16* to) {
-  __m512i first[kSplitParts], second[kSplitParts];
-  split(a, first);
-  split(b, second);
+  __m512i lines[kSplitParts];
+  split_line(a, b, lines);
   DIFFUSE_UNROLL
-  for (int p = 0; p < kSplitParts; ++p) {
-    _mm512_storeu_si512(to + p * 2 * kTileValues, join(first[p], second[p]));
-  }
+  for (int p = 0; p < kSplitParts; ++p) _mm512_storeu_si512(to + p * 2 * kTileValues, lines[p]);
 }
 
 /// Weights of a row's scores, kSteps steps of them, and the highest in each lane.

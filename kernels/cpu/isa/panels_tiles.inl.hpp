@@ -11,8 +11,6 @@
 
 namespace diffuse::cpu::DIFFUSE_CPU_ISA {
 
-constexpr std::int64_t kTileColumns = 16;
-constexpr std::int64_t kTilePanel = 2 * kTileColumns;
 constexpr std::int64_t kPanelStride = 2 * kTilePanel * static_cast<std::int64_t>(sizeof(Bf16));
 
 /// Depth that all rows meet before they meet more: that much of a panel (32 KiB) stays in the first
@@ -37,14 +35,6 @@ struct TileDepth {
 struct TileOperands {
   const Bf16* x;
   std::int64_t stride;  ///< bytes
-};
-
-/// Sums of a block before, or null for zeros, and where they go; bytes between rows.
-struct TileSums {
-  const float* before;
-  std::int64_t before_stride;
-  float* after;
-  std::int64_t after_stride;
 };
 
 /// Rows one after another, zeros past their end and where there is no row.
@@ -78,7 +68,7 @@ inline const Bf16* last_step(const Bf16* panel, std::int64_t depth, TileMemory& 
 class TileAhead {
  public:
   explicit TileAhead(const PanelProduct& product)
-      : product_(product),
+      : outputs_(product.output, product.columns),
         next_(static_cast<const std::byte*>(product.next)),
         end_(next_ + product.next_bytes),
         then_(static_cast<const std::byte*>(product.next_x)),
@@ -94,40 +84,19 @@ class TileAhead {
       end_ = then_end_;
       then_ = then_end_;
     }
-    row_ = begin;
-    row_end_ = done ? begin + count : begin;
-    rows_ = (count + steps - 1) / steps;
+    outputs_.block(begin, done ? count : 0, steps);
   }
   [[gnu::always_inline]] void step() {
     if (next_ < end_) {
       for (std::int64_t i = 0; i < lines_; ++i, next_ += 64) __builtin_prefetch(next_, 0, 2);
     }
-    for (const std::int64_t stop = smaller(row_end_, row_ + rows_); row_ < stop; ++row_) {
-      fetch_output();
-    }
+    outputs_.step();
   }
 
  private:
-  [[gnu::always_inline]] void fetch_output() const {
-    const PanelOutput& output = *product_.output;
-    const std::int64_t row = output.places == nullptr ? row_ : output.places[row_];
-    if (row < 0) return;
-    const std::int64_t each = output.f32 ? sizeof(float) : sizeof(Bf16);
-    const std::int64_t bytes = product_.columns * each;
-    const auto* y = static_cast<const std::byte*>(output.y) + row * output.y_stride * each;
-    for (std::int64_t i = 0; i < bytes && !output.past_caches; i += 64) {
-      __builtin_prefetch(y + i, 1);
-    }
-    if (output.residual == nullptr) return;
-    const auto* residual =
-        static_cast<const std::byte*>(output.residual) + row * output.residual_stride * each;
-    for (std::int64_t i = 0; i < bytes; i += 64) __builtin_prefetch(residual + i);
-  }
-
-  const PanelProduct& product_;
+  OutputAhead outputs_;
   const std::byte *next_, *end_, *then_, *then_end_;
   std::int64_t lines_;  ///< of a step
-  std::int64_t row_ = 0, row_end_ = 0, rows_ = 0;
 };
 
 /// One step: 16 or 32 rows meet 32 values of two tiles of columns.
@@ -151,22 +120,7 @@ template <class Tiles, int M>
 template <class Tiles, int M>
 void tile_products(const TileOperands (&at)[2], const TileSums& sums, const TileDepth& part,
                    const Bf16* panel, const Bf16* last, TileAhead& ahead) {
-  const std::int64_t below = kTileRows * sums.before_stride / 4;
-  if (sums.before == nullptr) {
-    Tiles::template zero<0>();
-    Tiles::template zero<1>();
-    if constexpr (M == 2) {
-      Tiles::template zero<2>();
-      Tiles::template zero<3>();
-    }
-  } else {
-    Tiles::template load_once<0>(sums.before, sums.before_stride);
-    Tiles::template load_once<1>(sums.before + kTileColumns, sums.before_stride);
-    if constexpr (M == 2) {
-      Tiles::template load_once<2>(sums.before + below, sums.before_stride);
-      Tiles::template load_once<3>(sums.before + below + kTileColumns, sums.before_stride);
-    }
-  }
+  take_sums<Tiles, M>(sums);
   const Bf16 *x0 = at[0].x, *x1 = at[1].x;
   const std::int64_t stride0 = at[0].stride, stride1 = at[1].stride;
   for (std::int64_t s = part.depth / kTileDepth; s > 0; --s, panel += kTileDepth * kTilePanel) {
@@ -176,46 +130,7 @@ void tile_products(const TileOperands (&at)[2], const TileSums& sums, const Tile
     ahead.step();
   }
   if (!part.whole()) tile_step<Tiles, M>(x0, stride0, x1, stride1, last);
-  Tiles::template store<0>(sums.after, sums.after_stride);
-  Tiles::template store<1>(sums.after + kTileColumns, sums.after_stride);
-  if constexpr (M == 2) {
-    float* after = sums.after + kTileRows * sums.after_stride / 4;
-    Tiles::template store<2>(after, sums.after_stride);
-    Tiles::template store<3>(after + kTileColumns, sums.after_stride);
-  }
-}
-
-/// Outputs of rows [begin, begin + count), whose sums lie in `sums`.
-template <class T, class Fn>
-void put_tile_rows(const PanelOutput& output, std::int64_t columns, std::int64_t begin,
-                   std::int64_t count, const float (*sums)[kTilePanel]) {
-  constexpr int kVecs = kTilePanel / kLanes;
-  Vec bias[kVecs];
-  for (int v = 0; v < kVecs; ++v) {
-    const bool whole = output.bias != nullptr && columns == kTilePanel;
-    bias[v] = whole ? load(output.bias + v * kLanes) : zero();
-  }
-  for (std::int64_t r = 0; r < count; ++r) {
-    const std::int64_t row = output.places == nullptr ? begin + r : output.places[begin + r];
-    if (row < 0) continue;
-    if (columns < kTilePanel) {
-      put_row<T, Fn>(output, columns, sums[r], row);
-      continue;
-    }
-    const T* residual = static_cast<const T*>(output.residual);
-    if (residual != nullptr) residual += row * output.residual_stride;
-    Vec value[kVecs];
-    for (int v = 0; v < kVecs; ++v) {
-      value[v] = Fn::template apply<float>(add(load(sums[r] + v * kLanes), bias[v]));
-      if (residual != nullptr) value[v] = add(value[v], load(residual + v * kLanes));
-    }
-    T* y = static_cast<T*>(output.y) + row * output.y_stride;
-    if (output.past_caches) {
-      stream_row(y, value);
-    } else {
-      for (int v = 0; v < kVecs; ++v) store(y + v * kLanes, value[v]);
-    }
-  }
+  leave_sums<Tiles, M>(sums);
 }
 
 inline void put_block(const PanelProduct& product, std::int64_t begin, std::int64_t count,

@@ -36,6 +36,15 @@ inline __m512i join(__m512i first, __m512i second) {
   return _mm512_permutex2var_epi16(first, both_parts(), second);
 }
 
+/// 32 numbers: a line of each part.
+[[gnu::always_inline]] inline void split_line(Vec low, Vec high, __m512i (&lines)[kSplitParts]) {
+  __m512i first[kSplitParts], second[kSplitParts];
+  split(low, first);
+  split(high, second);
+  DIFFUSE_UNROLL
+  for (int p = 0; p < kSplitParts; ++p) lines[p] = join(first[p], second[p]);
+}
+
 /// Pairs of two rows of 16 numbers, in a tile of each part; these are `apart` values from another.
 template <int kParts>
 inline void split_pair(Vec even, Vec odd, Bf16* to, std::int64_t apart) {

@@ -17,16 +17,13 @@ inline void split_tile(const void* const* x, std::int64_t rows, std::int64_t fir
                        std::int64_t left, Bf16* to) {
   const __m512i zero = _mm512_setzero_si512();
   for (std::int64_t r = 0; r < kTileRows; ++r, to += kTileDepth) {
-    __m512i low[kSplitParts] = {zero, zero, zero}, high[kSplitParts] = {zero, zero, zero};
+    __m512i lines[kSplitParts] = {zero, zero, zero};
     if (r < rows && x[r] != nullptr) {
       const float* values = static_cast<const float*>(x[r]) + first;
-      split(load_some(values, left), low);
-      split(load_some(values + kLanes, left - kLanes), high);
+      split_line(load_some(values, left), load_some(values + kLanes, left - kLanes), lines);
     }
     DIFFUSE_UNROLL
-    for (int p = 0; p < kSplitParts; ++p) {
-      _mm512_store_si512(to + p * kTileValues, join(low[p], high[p]));
-    }
+    for (int p = 0; p < kSplitParts; ++p) _mm512_store_si512(to + p * kTileValues, lines[p]);
   }
 }
 
@@ -122,8 +119,7 @@ struct SplitStep {
 class SplitAhead {
  public:
   SplitAhead(const SplitProduct& product, std::int64_t steps)
-      : output_(product.output),
-        columns_(product.columns),
+      : outputs_(product.output, product.columns),
         steps_(steps),
         next_(static_cast<const std::byte*>(product.next)),
         row_end_(next_ == nullptr ? nullptr : next_ + product.next_row_bytes),
@@ -134,14 +130,10 @@ class SplitAhead {
     lines_ = (left_ + blocks * steps - 1) / (blocks * steps);
   }
   /// Rows [begin, begin + count) of outputs come.
-  void block(std::int64_t begin, std::int64_t count) {
-    row_ = begin;
-    end_ = output_ == nullptr ? begin : begin + count;
-    rows_ = (count + steps_ - 1) / steps_;
-  }
+  void block(std::int64_t begin, std::int64_t count) { outputs_.block(begin, count, steps_); }
   [[gnu::always_inline]] void step() {
     for (std::int64_t i = smaller(lines_, left_); i > 0; --i) fetch_next();
-    for (std::int64_t stop = smaller(end_, row_ + rows_); row_ < stop; ++row_) fetch_output();
+    outputs_.step();
   }
 
  private:
@@ -153,45 +145,17 @@ class SplitAhead {
     next_ = row_end_ - row_bytes_ + stride_;
     row_end_ += stride_;
   }
-  [[gnu::always_inline]] void fetch_output() const {
-    const float* y = static_cast<const float*>(output_->y) + row_ * output_->y_stride;
-    for (std::int64_t c = 0; c < columns_ && !output_->past_caches; c += kLanes) {
-      __builtin_prefetch(y + c, 1);
-    }
-    if (output_->residual == nullptr) return;
-    const float* residual =
-        static_cast<const float*>(output_->residual) + row_ * output_->residual_stride;
-    for (std::int64_t c = 0; c < columns_; c += kLanes) __builtin_prefetch(residual + c);
-  }
-
-  const PanelOutput* output_;
-  std::int64_t columns_, steps_;
-  std::int64_t row_ = 0, end_ = 0, rows_ = 0;
+  OutputAhead outputs_;
+  std::int64_t steps_;
   const std::byte *next_, *row_end_;
   std::int64_t row_bytes_, stride_, left_ = 0, lines_ = 0;
 };
 
-/// sums (+)= x W for M times 16 rows, from and to [32][32] floats.
+/// sums (+)= x W for M times 16 rows.
 template <class Tiles, int M, int kParts>
-void split_products(const Bf16* x, std::int64_t steps, const Bf16* weights, const float* before,
-                    float* after, SplitAhead& ahead) {
-  constexpr std::int64_t kStride = kTilePanel * static_cast<std::int64_t>(sizeof(float));
-  constexpr std::int64_t kBelow = kTileRows * kTilePanel;
-  if (before == nullptr) {
-    Tiles::template zero<0>();
-    Tiles::template zero<1>();
-    if constexpr (M == 2) {
-      Tiles::template zero<2>();
-      Tiles::template zero<3>();
-    }
-  } else {
-    Tiles::template load<0>(before, kStride);
-    Tiles::template load<1>(before + kTileColumns, kStride);
-    if constexpr (M == 2) {
-      Tiles::template load<2>(before + kBelow, kStride);
-      Tiles::template load<3>(before + kBelow + kTileColumns, kStride);
-    }
-  }
+void split_products(const Bf16* x, std::int64_t steps, const Bf16* weights, const TileSums& sums,
+                    SplitAhead& ahead) {
+  take_sums<Tiles, M>(sums);
   SplitStep<Tiles, M> step{x, x + steps * kSplitParts * kTileValues, weights};
   for (std::int64_t s = 0; s < steps; ++s) {
     step.template all<kParts>();
@@ -200,12 +164,7 @@ void split_products(const Bf16* x, std::int64_t steps, const Bf16* weights, cons
     step.x1 += kSplitParts * kTileValues;
     step.w += kParts * 2 * kTileValues;
   }
-  Tiles::template store<0>(after, kStride);
-  Tiles::template store<1>(after + kTileColumns, kStride);
-  if constexpr (M == 2) {
-    Tiles::template store<2>(after + kBelow, kStride);
-    Tiles::template store<3>(after + kBelow + kTileColumns, kStride);
-  }
+  leave_sums<Tiles, M>(sums);
 }
 
 template <class Tiles, int kParts>
@@ -218,14 +177,14 @@ void split_product_of(const SplitProduct& product) {
   Tiles::begin();
   for (std::int64_t begin = 0; begin < product.count; begin += kTileBlockRows) {
     const std::int64_t count = smaller(kTileBlockRows, product.count - begin);
-    float* sums = product.sums == nullptr ? own[0] : product.sums + begin * kTilePanel;
-    const float* before = product.fresh ? nullptr : sums;
-    float* after = product.output == nullptr ? sums : own[0];
+    float* kept = product.sums == nullptr ? own[0] : product.sums + begin * kTilePanel;
+    const TileSums sums{product.fresh ? nullptr : kept, sizeof(own[0]),
+                        product.output == nullptr ? kept : own[0], sizeof(own[0])};
     ahead.block(begin, count);
     if (count > kTileRows) {
-      split_products<Tiles, 2, kParts>(x, steps, weights, before, after, ahead);
+      split_products<Tiles, 2, kParts>(x, steps, weights, sums, ahead);
     } else {
-      split_products<Tiles, 1, kParts>(x, steps, weights, before, after, ahead);
+      split_products<Tiles, 1, kParts>(x, steps, weights, sums, ahead);
     }
     x += kTileBlockRows / kTileRows * steps * kSplitParts * kTileValues;
     if (product.output == nullptr) continue;

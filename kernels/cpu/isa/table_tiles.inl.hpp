@@ -9,6 +9,7 @@
 #include "kernels/cpu/isa/attention_tiles_pack.inl.hpp"
 #include "kernels/cpu/isa/attention_tiles_rows.inl.hpp"
 #include "kernels/cpu/isa/attention_tiles.inl.hpp"
+#include "kernels/cpu/isa/tile_blocks.inl.hpp"
 #include "kernels/cpu/isa/panels_tiles.inl.hpp"
 #include "kernels/cpu/isa/split_tiles.inl.hpp"
 // clang-format on
